@@ -1,0 +1,103 @@
+# Copyright: Hostreeve maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What each field may hold: the one place, shared by the API and the host modules.
+
+Every function takes a value, returns the canonical form, and raises ValueError with a reason fit for a user.
+The grammars are positive and anchored with fullmatch, so a newline or NUL never passes.
+Standard library only: the host has nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+
+TENANT = re.compile(r"t_[a-z0-9]{10}")
+WEBROOT = re.compile(r"web_[a-z0-9]{10}")
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+ENV_KEY = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+
+#: Linux uids of tenants: above what distributions hand out, below systemd's container range (systemd UIDS-GIDS).
+UID_MIN, UID_MAX = 200_000, 499_999
+
+
+def _match(pattern, value, message):
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(message)
+    return value
+
+
+def fqdn(value):
+    """A host name as A-labels in lower case without the trailing dot, two labels or more, 253 characters at most."""
+    message = "must be a lower-case host name such as www.example.com"
+    if not isinstance(value, str) or "." not in value:
+        raise ValueError(message)
+    if len(value) > 253:
+        raise ValueError("must be 253 characters or less")
+    labels = value.split(".")
+    if not all(LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+        raise ValueError(message)
+    return value
+
+
+def tenant_name(value):
+    """``t_`` and ten lower-case letters or digits."""
+    return _match(TENANT, value, "must be t_ and ten lower-case letters or digits")
+
+
+def webroot_name(value):
+    """``web_`` and ten lower-case letters or digits."""
+    return _match(WEBROOT, value, "must be web_ and ten lower-case letters or digits")
+
+
+def slug(value, longest=32):
+    """A short name of ours: shard, cluster, region, node."""
+    message = "must be lower-case letters, digits and single dashes, starting with a letter, at most %d long" % longest
+    if isinstance(value, str) and len(value) > longest:
+        raise ValueError(message)
+    return _match(SLUG, value, message)
+
+
+def uid(value):
+    """A tenant's Linux uid (and gid) as an int of the platform's range."""
+    if isinstance(value, bool) or not isinstance(value, int) or not UID_MIN <= value <= UID_MAX:
+        raise ValueError("must be a whole number from %d to %d" % (UID_MIN, UID_MAX))
+    return value
+
+
+def public_folder(value):
+    """A relative folder below the webroot: up to four plain names joined by slashes."""
+    message = "must be a relative folder such as public or web/public"
+    if not isinstance(value, str) or len(value) > 128:
+        raise ValueError(message)
+    parts = value.split("/")
+    if len(parts) > 4 or not all(FOLDER.fullmatch(part) for part in parts):
+        raise ValueError(message)
+    return value
+
+
+def text(value, longest):
+    """One line of printable text: any characters but controls and lone surrogates."""
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    if len(value) > longest:
+        raise ValueError("must be %d characters or less" % longest)
+    if any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 or "\ud800" <= char <= "\udfff" for char in value):
+        raise ValueError("must not hold control characters")
+    return value
+
+
+def environment(value):
+    """Environment variables of a webroot: {NAME: text of at most 1,024 characters}, 64 at most."""
+    if not isinstance(value, dict) or len(value) > 64:
+        raise ValueError("must be a mapping of at most 64 names")
+    for key, item in value.items():
+        _match(ENV_KEY, key, "names must be upper-case letters, digits and underscores")
+        try:
+            text(item, 1024)
+        except ValueError as error:
+            raise ValueError("%s: %s" % (key, error)) from None
+        if '"' in item or "\\" in item:
+            raise ValueError('%s: must not hold " or \\' % key)
+    return value

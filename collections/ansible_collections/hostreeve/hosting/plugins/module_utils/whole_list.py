@@ -1,0 +1,147 @@
+# Copyright: Hostreeve maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What every whole-list module shares: the guard around a run, the report at its end, atomic files."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+
+STATE = "/var/lib/hostreeve"
+FACT = "/etc/ansible/facts.d/hostreeve.fact"
+DIFF_CAP = 200  # entries; a converge of thousands of resources must not return megabytes of diff
+
+#: Arguments that every whole-list module takes.
+ARGUMENTS = {
+    "purge": {"type": "bool", "default": False},
+    "job": {"type": "str"},
+    "fence": {"type": "int", "no_log": False},
+}
+
+
+class Stale(Exception):
+    """The run carries an older fencing token than one this host has already seen."""
+
+
+class Report:
+    """Collects what happened to each resource.
+
+    ``result()`` is ``{changed, resources: {id: {changed, failed, msg}}, unchanged: int, diff: [..]}`` where
+    ``resources`` holds what changed or failed and ``unchanged`` counts the rest.
+    """
+
+    def __init__(self):
+        self._resources = {}
+        self._unchanged = set()
+        self._diff = []
+
+    def failed(self, id_, message):
+        """Record that the resource could not be made; the first reason stands."""
+        self._unchanged.discard(id_)
+        entry = self._resources.setdefault(id_, {"changed": False, "failed": True, "msg": message})
+        if not entry["failed"]:
+            entry.update(failed=True, msg=message)
+
+    def changed(self, id_, message, before="", after="", header=None):
+        """Record that the resource changed (or would, in check mode); before and after must hold no secret."""
+        self._unchanged.discard(id_)
+        entry = self._resources.setdefault(id_, {"changed": True, "failed": False, "msg": message})
+        if not entry["failed"]:
+            entry["changed"] = True
+            if message not in entry["msg"]:
+                entry["msg"] += "; " + message
+        if len(self._diff) < DIFF_CAP:
+            header = header or id_
+            self._diff.append(
+                {"before_header": header, "after_header": header, "before": before, "after": after}
+            )
+
+    def unchanged(self, id_):
+        """Record that the resource was as wanted; a change or failure of the same id wins."""
+        if id_ not in self._resources:
+            self._unchanged.add(id_)
+
+    def is_failed(self, id_):
+        """Tell whether the resource has failed so far."""
+        return self._resources.get(id_, {}).get("failed", False)
+
+    def result(self, diff=False):
+        """Return what the module exits with."""
+        resources = self._resources
+        result = {
+            "changed": any(entry["changed"] for entry in resources.values()),
+            "resources": resources,
+            "unchanged": len(self._unchanged),
+        }
+        if diff:
+            result["diff"] = self._diff
+        return result
+
+
+@contextlib.contextmanager
+def guard(module):
+    """Hold the host's lock for the run and refuse a stale fencing token.
+
+    Reads ``job`` and ``fence`` from module.params. A run without a token (a terminal) only takes the lock.
+    Writes nothing in check mode. Raises Stale.
+    """
+    if module.check_mode:
+        yield
+        return
+    os.makedirs(STATE, mode=0o755, exist_ok=True)
+    with open(os.path.join(STATE, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        token, path = module.params["fence"], os.path.join(STATE, "fence")
+        if token is not None:
+            try:
+                with open(path) as handle:
+                    seen = int(handle.read() or 0)
+            except FileNotFoundError:
+                seen = 0
+            if token < seen:
+                raise Stale("fencing token %d is older than %d, which this host has seen" % (token, seen))
+            if token > seen:
+                write(path, "%d\n" % token)
+        yield
+
+
+def remember_job(module):
+    """Name the job that last changed this host in the node's fact file; nothing without a job id or in check mode."""
+    job = module.params["job"]
+    if not job or module.check_mode:
+        return
+    fact = {}
+    with contextlib.suppress(FileNotFoundError, ValueError), open(FACT) as handle:
+        fact = json.load(handle)
+    os.makedirs(os.path.dirname(FACT), exist_ok=True)
+    write(FACT, json.dumps({**fact, "last_job": job}, indent=2, sort_keys=True) + "\n")
+
+
+def write(path, content, mode=0o644, uid=0, gid=0):
+    """Replace a file in a root-owned directory in one step; content is str or bytes."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    directory, name = os.path.split(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(data)
+            os.fchown(handle.fileno(), uid, gid)
+            os.fchmod(handle.fileno(), mode)
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def read(path):
+    """Return a file's text, or None where there is none (or something that is not a regular file)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as handle:
+        return handle.read().decode("utf-8", "replace")

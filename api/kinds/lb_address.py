@@ -1,0 +1,43 @@
+"""LB address: where the names of a cluster point to."""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.core.db import Base, Name, Resource
+from api.core.kind import Kind, registry
+
+
+def address(value: str) -> str:
+    """Return an IPv4 or IPv6 address in canonical form."""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("must be an IPv4 or IPv6 address") from None
+
+
+class LbAddress(Resource, Base):
+    """A public address of a cluster's load balancers; platform-managed A and AAAA records hold it."""
+
+    __tablename__ = "lb_address"
+
+    cluster_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("cluster.id"), index=True, info={"once": True})
+    address: Mapped[str] = mapped_column(
+        Name, unique=True, info={"check": address, "once": True, "example": "192.0.2.1"}
+    )
+
+
+KIND = registry.add(
+    Kind(
+        LbAddress,
+        plural="lb-addresses",
+        parent="cluster_id",
+        title="address",
+        platform=True,
+        filters=("cluster_id",),
+    )
+)

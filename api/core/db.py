@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -48,7 +48,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {
+    type_annotation_map: ClassVar = {
         datetime: UtcDateTime(),
         dict[str, Any]: Json,
         list[str]: Json,
@@ -68,6 +68,8 @@ class Resource:
     id: Mapped[Id]
     status: Mapped[str] = mapped_column(sa.String(16), default="pending", info={"ro": True}, sort_order=90)
     status_message: Mapped[str] = mapped_column(sa.Text, default="", info={"ro": True}, sort_order=91)
+    #: the wish is that it be gone; the status alone could not say so after a failure
+    delete_requested: Mapped[bool] = mapped_column(default=False, info={"ro": True}, sort_order=91)
     generation: Mapped[int] = mapped_column(default=1, info={"ro": True}, sort_order=92)
     revision: Mapped[int] = mapped_column(default=1, info={"ro": True}, sort_order=93)
     created_at: Mapped[datetime] = mapped_column(default=now, info={"ro": True}, sort_order=94)

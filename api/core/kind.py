@@ -45,6 +45,8 @@ class Kind:
     title: str = "name"
     filters: tuple[str, ...] = ()
     sorts: tuple[str, ...] = ("created_at",)
+    #: foreign key column of the row whose status also depends on this one (a platform-managed record and its FQDN)
+    part_of: str | None = None
     #: only for keys that may see every brand
     platform: bool = False
     #: verbs beyond create, read, update, delete, retry: {"suspend": function(session, row)}

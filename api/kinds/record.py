@@ -39,6 +39,7 @@ KIND = registry.add(
         Record,
         plural="records",
         parent="zone_id",
+        part_of="fqdn_id",
         filters=("brand_id", "zone_id", "type", "name", "managed_by", "status"),
         sorts=("created_at", "name"),
         carries={"dns": None},

@@ -1,0 +1,80 @@
+# The demo's own services: a private queue on a socket, the API on loopback, the worker. Source it after ui.sh.
+#
+#   services_start   start what is not running; SQLite and a key of the platform's operator are made the first time
+#   services_stop    stop all of it, in reverse order, and wait until it is gone
+#
+# shellcheck shell=sh
+# shellcheck disable=SC2154  # root comes from the caller
+
+services_state=$root/.cache/demo
+# Socket paths are limited to about a hundred characters, so they do not live below the checkout.
+services_run=/run/hostreeve-demo
+
+services_environment() {
+    umask 077
+    mkdir -p "$services_state" "$services_run"
+    [ -s "$services_state/secret" ] ||
+        "$root/.venv/bin/python" -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())' \
+            >"$services_state/secret"
+    HOSTREEVE_DATABASE_URL=sqlite:///$services_state/hostreeve.db
+    HOSTREEVE_REDIS_URL=unix://$services_run/queue.sock
+    HOSTREEVE_DATA_DIR=$services_state/data
+    HOSTREEVE_RUN_DIR=/dev/shm/hostreeve-demo
+    HOSTREEVE_SSH_KEY=$root/.cache/fleet/demo/id_ed25519
+    HOSTREEVE_SSH_KNOWN_HOSTS=$root/.cache/fleet/demo/known_hosts
+    HOSTREEVE_SECRET_KEY=$(cat "$services_state/secret")
+    export HOSTREEVE_DATABASE_URL HOSTREEVE_REDIS_URL HOSTREEVE_DATA_DIR HOSTREEVE_RUN_DIR HOSTREEVE_SSH_KEY \
+        HOSTREEVE_SSH_KNOWN_HOSTS HOSTREEVE_SECRET_KEY
+}
+
+# services_running NAME: the process of the pid file lives and is the one that was started (pids come again)
+services_running() {
+    [ -s "$services_state/$1.pid" ] && services_pid=$(cat "$services_state/$1.pid") &&
+        tr '\0' ' ' <"/proc/$services_pid/environ" 2>/dev/null | grep -q "HOSTREEVE_DEMO=$1 "
+}
+
+# services_launch NAME COMMAND…: start a daemon of our own unless it runs
+services_launch() {
+    services_name=$1
+    shift
+    services_running "$services_name" && return
+    HOSTREEVE_DEMO=$services_name setsid "$@" >>"$services_state/$services_name.log" 2>&1 </dev/null &
+    echo $! >"$services_state/$services_name.pid"
+}
+
+# services_wait SECONDS COMMAND…: until it succeeds
+services_wait() {
+    services_left=$1
+    shift
+    until "$@" >/dev/null 2>&1; do
+        services_left=$((services_left - 1))
+        [ "$services_left" -gt 0 ] || { echo "no success in time: $*"; return 1; }
+        sleep 1
+    done
+}
+
+services_start() {
+    services_environment
+    services_launch queue "$(setup_redis_server)" --port 0 --unixsocket "$services_run/queue.sock" --unixsocketperm 700 \
+        --dir "$services_state" --appendonly yes --maxmemory-policy noeviction --daemonize no
+    cd "$root" || return 1
+    python -m api db upgrade
+    services_launch api gunicorn --bind 127.0.0.1:8000 --workers 2 --threads 4 --worker-class gthread 'api.app:create_app()'
+    services_launch worker python -m worker --workers 3
+    [ -s "$services_state/api-key" ] ||
+        python -m api keys create --name demo --scopes '*' --brands '*' >"$services_state/api-key"
+    services_wait 30 curl -fsS http://127.0.0.1:8000/readyz
+}
+
+services_stop() {
+    for services_name in worker api queue; do
+        if services_running "$services_name"; then
+            kill -TERM "$services_pid"
+            services_wait 60 services_gone || kill -KILL -- "-$services_pid"
+        fi
+        rm -f "$services_state/$services_name.pid"
+    done
+    rm -rf "$services_run" /dev/shm/hostreeve-demo
+}
+
+services_gone() { ! kill -0 "$services_pid"; }

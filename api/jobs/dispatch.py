@@ -18,7 +18,9 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from api.core.kind import Kind, registry
 from api.jobs.models import Delivery, Job
+from api.jobs.parts import parts_of
 from api.jobs.sql import chunks, insert, is_postgresql, read_clock
+from api.jobs.status import recompute, touch
 
 _QUEUED = sa.text("state = 'queued'")
 
@@ -141,16 +143,13 @@ def forget_node(session: Session, kind: Kind, row: Any) -> None:
     """When a node goes, nobody waits for it any longer: settle what it owed."""
     if kind.name != "node" or not row.delete_requested:
         return
-    from api.jobs.status import recompute
-
-    session.execute(sa.select(kind.model.id).where(kind.model.id == row.id).with_for_update())
-    gone = session.execute(
-        sa.delete(Delivery).where(Delivery.node_id == row.id).returning(Delivery.kind, Delivery.resource_id)
-    ).all()
-    touched: dict[str, set[uuid.UUID]] = {}
-    for name, resource_id in gone:
-        if resource_id != row.id:
-            touched.setdefault(name, set()).add(resource_id)
+    owed: dict[str, set[uuid.UUID]] = {}
+    for name, id_ in session.execute(
+        sa.select(Delivery.kind, Delivery.resource_id).where(Delivery.node_id == row.id, Delivery.resource_id != row.id)
+    ):
+        owed.setdefault(name, set()).add(id_)
+    touched = touch(session, owed)
+    session.execute(sa.delete(Delivery).where(Delivery.node_id == row.id))
     recompute(session, touched)
 
 
@@ -230,13 +229,3 @@ def _deliveries_of(kind: Kind, resource_id: uuid.UUID) -> Any:
         ids = sa.select(part.model.id).where(column == resource_id)
         conditions.append(sa.and_(Delivery.kind == part.name, Delivery.resource_id.in_(ids)))
     return sa.or_(*conditions)
-
-
-def parts_of(kind: Kind) -> list[tuple[Kind, Any]]:
-    """Return the kinds whose rows count for a row of ``kind``, with the column that names it."""
-    found = []
-    for part in registry:
-        column = getattr(part.model, part.part_of) if part.part_of else None
-        if column is not None and any(key.column.table is kind.model.__table__ for key in column.foreign_keys):
-            found.append((part, column))
-    return found

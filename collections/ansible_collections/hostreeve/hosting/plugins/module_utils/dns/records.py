@@ -66,7 +66,10 @@ def _address(family, example):
     def parse(word):
         try:
             # The C library's own spelling, which PowerDNS uses too; it takes neither a zone id nor leading zeros.
-            return socket.inet_ntop(family, socket.inet_pton(family, word))
+            canonical = socket.inet_ntop(family, socket.inet_pton(family, word))
+            if ":" in canonical and "." in canonical:  # an IPv4 address in IPv6 clothes: PowerDNS refuses it
+                raise ValueError
+            return canonical
         except (OSError, ValueError):
             raise ValueError(f"must be an address such as {example}") from None
 
@@ -109,6 +112,13 @@ def _tag(word):
     return word.lower()
 
 
+def _no_regexp(word):
+    # A wrong regular expression makes the whole zone unreadable for other name servers (BIND drops the transfer).
+    if word != '""':
+        raise ValueError('the regular expression must be ""; name a replacement instead')
+    return word
+
+
 def _quote(data):
     """One character-string of a TXT in presentation form: bytes outside printable ASCII become \\DDD."""
     out = "".join("\\" + chr(b) if b in b'"\\' else chr(b) if 32 <= b < 127 else f"\\{b:03d}" for b in data)
@@ -125,7 +135,7 @@ FIELDS: dict[str, tuple[tuple[Callable[[str], str], ...], str]] = {
     "CNAME": ((_any_name,), "www.example.com"),
     "MX": ((_u16, _name(root=True)), "10 mail.example.com"),
     "NAPTR": (
-        (_u16, _u16, _quoted(r"[A-Za-z0-9]*", "flags"), _quoted(r"[A-Za-z0-9+:._-]*", "a service"), _quoted(),
+        (_u16, _u16, _quoted(r"[A-Za-z0-9]*", "flags"), _quoted(r"[A-Za-z0-9+:._-]*", "a service"), _no_regexp,
          _name(SERVICE_LABEL, root=True)),
         '100 10 "s" "SIP+D2U" "" _sip._udp.example.com',
     ),

@@ -21,6 +21,9 @@ ENV_KEY = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 #: Linux uids of tenants: above what distributions hand out, below systemd's container range (systemd UIDS-GIDS).
 UID_MIN, UID_MAX = 200_000, 499_999
 
+#: Limits of a tenant: the least and the most.
+LIMITS = {"cpu_percent": (5, 6400), "memory_mb": (64, 1_048_576), "tasks": (10, 100_000)}
+
 
 def _match(pattern, value, message):
     if not isinstance(value, str) or not pattern.fullmatch(value):
@@ -98,6 +101,18 @@ def environment(value):
             text(item, 1024)
         except ValueError as error:
             raise ValueError("%s: %s" % (key, error)) from None
-        if '"' in item or "\\" in item:
-            raise ValueError('%s: must not hold " or \\' % key)
+        # php-fpm reads a variable of its own where a value starts with a dollar, and the pool's name in $pool.
+        if item.startswith("$") or "$pool" in item:
+            raise ValueError("%s: must not start with $ or hold $pool" % key)
+    return value
+
+
+def limits(value):
+    """Limits of a tenant's slice: {cpu_percent, memory_mb, tasks}, each a whole number of its range; none is required."""
+    if not isinstance(value, dict) or not set(value) <= set(LIMITS):
+        raise ValueError("must be a mapping of " + ", ".join(LIMITS))
+    for key, item in value.items():
+        least, most = LIMITS[key]
+        if isinstance(item, bool) or not isinstance(item, int) or not least <= item <= most:
+            raise ValueError("%s: must be a whole number from %d to %d" % (key, least, most))
     return value

@@ -20,7 +20,7 @@ services_environment() {
     HOSTREEVE_REDIS_URL=unix://$services_run/queue.sock
     HOSTREEVE_DATA_DIR=$services_state/data
     HOSTREEVE_RUN_DIR=/dev/shm/hostreeve-demo
-    HOSTREEVE_SSH_KEY=$root/.cache/fleet/demo/id_ed25519
+    HOSTREEVE_SSH_KEY=$root/.cache/fleet/demo/key
     HOSTREEVE_SSH_KNOWN_HOSTS=$root/.cache/fleet/demo/known_hosts
     HOSTREEVE_SECRET_KEY=$(cat "$services_state/secret")
     export HOSTREEVE_DATABASE_URL HOSTREEVE_REDIS_URL HOSTREEVE_DATA_DIR HOSTREEVE_RUN_DIR HOSTREEVE_SSH_KEY \

@@ -1,0 +1,170 @@
+"""One platform for all end-to-end tests: the API and a worker as real processes, converging the test fleet."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.e2e.client import Client, eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+FLEET = ROOT / ".cache" / "fleet" / "test"
+LB = "10.89.2.10"
+WEB = {"web1": "10.89.2.11", "web2": "10.89.2.12"}
+DNS = {"dns1": "10.89.2.21", "dns2": "10.89.2.22"}
+
+
+def on_host(host: str, *command: str, check: bool = True) -> str:
+    """Run a command on a fleet host through podman and return its output."""
+    done = subprocess.run(
+        ["podman", "exec", f"hostreeve-test-{host}", *command], capture_output=True, text=True, check=False
+    )
+    assert not check or done.returncode == 0, f"{host}: {command}: {done.stderr}"
+    return done.stdout
+
+
+def playbook(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook as an operator would, from the root of the checkout."""
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), *arguments],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+
+
+@dataclass
+class Platform:
+    """A running platform, with what tests ask it for."""
+
+    client: Client
+    base: str
+    env: dict[str, str]
+    shards: dict[str, dict[str, Any]]
+    brand: dict[str, Any]
+    zone: dict[str, Any]
+    tenant: dict[str, Any]
+
+    def key(self, scopes: str, brands: str) -> str:
+        """Issue an API key through the command line."""
+        return issue_key(self.env, scopes, brands)
+
+
+def issue_key(env: dict[str, str], scopes: str, brands: str) -> str:
+    command = [sys.executable, "-m", "api", "keys", "create", "--name", "e2e", "--scopes", scopes, "--brands", brands]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    return done.stdout.strip().splitlines()[-1]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def platform(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Start API and worker on PostgreSQL and Redis, register the fleet, create a brand, a zone and a tenant."""
+    state = tmp_path_factory.mktemp("platform")
+    env = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'collections'}",
+        "HOSTREEVE_DATABASE_URL": postgres_url,
+        "HOSTREEVE_REDIS_URL": redis_url,
+        "HOSTREEVE_DATA_DIR": str(state / "data"),
+        "HOSTREEVE_RUN_DIR": str(state / "run"),
+        "HOSTREEVE_SSH_KEY": str(FLEET / "key"),
+        "HOSTREEVE_SSH_KNOWN_HOSTS": str(FLEET / "known_hosts"),
+        "HOSTREEVE_SECRET_KEY": Fernet.generate_key().decode(),
+        "HOSTREEVE_SWEEP_SECONDS": "2",
+    }
+    subprocess.run([sys.executable, "-m", "api", "db", "upgrade"], cwd=ROOT, env=env, check=True)
+    key = issue_key(env, "*", "*")
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    commands = {
+        "api": [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--bind",
+            f"127.0.0.1:{port}",
+            "--threads",
+            "8",
+            "api.app:create_app()",
+        ],
+        "worker": [sys.executable, "-m", "worker", "--workers", "3"],
+    }
+    processes = []
+    try:
+        for name, command in commands.items():
+            log = (state / f"{name}.log").open("w")
+            processes.append(subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT))
+        eventually(lambda: ready(base), 30)
+        client = Client(base, key)
+        yield furnish(client, base, env)
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in reversed(processes):
+            process.wait(60)
+        for name in commands:
+            print(f"--- {name}\n" + (state / f"{name}.log").read_text()[-8000:])
+
+
+def ready(base: str) -> bool:
+    try:
+        return httpx.get(f"{base}/readyz").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def furnish(client: Client, base: str, env: dict[str, str]) -> Platform:
+    """Register the fleet through REST, as an operator who never touches a terminal."""
+    region = client.create("regions", name="test")
+    cluster = client.create("clusters", name="test-1", region_id=region["id"])
+    client.create("lb-addresses", cluster_id=cluster["id"], address=LB)
+    shards, nodes = {}, []
+    for name, hosts in {"lb-a": {"lb1": LB}, "web-a": WEB, "dns-a": DNS}.items():
+        role = name.split("-")[0]
+        secret = {"tsig_secret": (FLEET / "tsig").read_text().strip()} if role == "dns" else {}
+        shards[name] = client.create("shards", cluster_id=cluster["id"], name=name, role=role, **secret)
+        for host, address in hosts.items():
+            primary = {"is_primary": host == "dns1"} if role == "dns" else {}
+            nodes.append(client.create("nodes", shard_id=shards[name]["id"], name=host, address=address, **primary))
+    for node in nodes:
+        client.until("nodes", node, "active", 600)
+    brand = client.create(
+        "brands",
+        name="acme",
+        base_domain="acme.test",
+        hostmaster="hostmaster@acme.test",
+        nameservers=["ns1.acme.test", "ns2.acme.test"],
+        dns_shard_id=shards["dns-a"]["id"],
+    )
+    zone = client.make("zones", brand_id=brand["id"], name="acme.test")
+    tenant = client.make("tenants", brand_id=brand["id"], shard_id=shards["web-a"]["id"])
+    return Platform(client, base, env, shards, brand, zone, tenant)
+
+
+@pytest.fixture
+def site(platform: Platform) -> Iterator[dict[str, Any]]:
+    """A webroot of its own for a test; removed afterwards with whatever the test left below it."""
+    webroot = platform.client.make("webroots", tenant_id=platform.tenant["id"], runtime="php")
+    yield webroot
+    for fqdn in platform.client.call("GET", f"/fqdns?webroot_id={webroot['id']}&limit=200")["items"]:
+        platform.client.delete("fqdns", fqdn)
+    platform.client.delete("webroots", webroot)

@@ -53,7 +53,7 @@ class Report:
             entry["changed"] = True
             if message not in entry["msg"]:
                 entry["msg"] += "; " + message
-        if len(self._diff) < DIFF_CAP:
+        if before != after and len(self._diff) < DIFF_CAP:
             header = header or id_
             self._diff.append(
                 {"before_header": header, "after_header": header, "before": before, "after": after}

@@ -18,6 +18,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from api.core.kind import Kind, registry
 from api.jobs.models import Delivery, Job
+from api.jobs.nodes import concerned, others
 from api.jobs.parts import parts_of
 from api.jobs.sql import chunks, insert, is_postgresql, read_clock
 from api.jobs.status import recompute, touch
@@ -34,6 +35,8 @@ def deliver(session: Session, kind: Kind, row: Any) -> list[Job]:
     session.flush()
     forget_node(session, kind, row)
     nodes = _nodes(session, (shard.id for shard in kind.shards(session, row)))
+    if kind.name == "node":
+        nodes = concerned(session, row, nodes)
     if not nodes:
         if row.delete_requested:
             session.delete(row)
@@ -71,6 +74,14 @@ def deliver_many(session: Session, kind: Kind, rows: Iterable[Any]) -> list[Job]
     jobs = ensure_jobs(session, {shard for *_, shard in owed})
     _owe(session, kind, owed)
     return jobs
+
+
+def announce(session: Session, node_id: uuid.UUID) -> None:
+    """Tell the load balancers about a node that has just carried everything for the first time."""
+    row, shards = others(session, node_id)
+    nodes = _nodes(session, shards)
+    ensure_jobs(session, {shard for _, shard in nodes})
+    _owe(session, registry["node"], [(row.id, row.generation, node, shard) for node, shard in nodes])
 
 
 def retry(session: Session, kind: Kind, row: Any) -> list[Job]:

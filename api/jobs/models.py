@@ -42,7 +42,10 @@ class Job(Base):
     resources: Mapped[int] = mapped_column(default=0)
     changed: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
+    #: the event file: could not be written, was cut at its bounds, and its SHA-256 in hex
     events_lost: Mapped[bool] = mapped_column(default=False)
+    truncated: Mapped[bool] = mapped_column(default=False)
+    events_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
 
     __table_args__ = (
         sa.Index(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +27,16 @@ from api.jobs.sql import chunks, is_postgresql
 Touched = dict[str, set[uuid.UUID]]
 #: Hosts that a status message names; the rest is counted.
 NAMED = 3
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A row that was deleted because nothing waits for it any longer."""
+
+    kind: str
+    id: uuid.UUID
+    title: str
+    brand_id: uuid.UUID | None
 
 
 def touch(session: Session, ids: Mapping[str, Iterable[uuid.UUID]]) -> Touched:
@@ -53,15 +64,15 @@ def touch(session: Session, ids: Mapping[str, Iterable[uuid.UUID]]) -> Touched:
     return touched
 
 
-def recompute(session: Session, touched: Touched) -> list[tuple[str, uuid.UUID, str]]:
-    """Set the status of locked resources; return (kind, id, title) of the rows that are gone now."""
-    gone: list[tuple[str, uuid.UUID, str]] = []
+def recompute(session: Session, touched: Touched) -> list[Gone]:
+    """Set the status of locked resources; return the rows that are gone now."""
+    gone: list[Gone] = []
     # Children first: a parent whose deletion waited for them goes with the last one.
     for kind in reversed(list(registry)):
         for part in chunks(sorted(touched.get(kind.name, ()))):
             finished = _write(session, kind, part)
             for row in _remove(session, kind, finished):
-                gone.append((kind.name, row.id, row.title))
+                gone.append(Gone(kind.name, row.id, row.title, row.brand_id))
                 if kind.parent is not None and row.parent is not None:
                     _touch_parent(session, kind, row.parent, touched)
     return gone
@@ -137,11 +148,12 @@ def _left(session: Session, kind: Kind, ids: list[uuid.UUID]) -> dict[uuid.UUID,
 
 
 def _remove(session: Session, kind: Kind, ids: list[uuid.UUID]) -> list[Any]:
-    """Delete the rows to which nothing refers any longer; return (id, title, parent) of each."""
+    """Delete the rows to which nothing refers any longer; return (id, title, parent, brand_id) of each."""
     if not ids:
         return []
     table = kind.model.__table__
     parent = table.c[kind.parent] if kind.parent else sa.null()
+    brand = table.c.brand_id if "brand_id" in table.c else sa.null()
     free = [
         ~sa.exists().where(key.parent == table.c.id)
         for other in Base.metadata.tables.values()
@@ -152,7 +164,7 @@ def _remove(session: Session, kind: Kind, ids: list[uuid.UUID]) -> list[Any]:
         session.execute(
             sa.delete(table)
             .where(table.c.id.in_(ids), table.c.delete_requested.is_(True), *free)
-            .returning(table.c.id, table.c[kind.title].label("title"), parent.label("parent"))
+            .returning(table.c.id, table.c[kind.title].label("title"), parent.label("parent"), brand.label("brand_id"))
         ).all()
     )
 

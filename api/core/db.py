@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declared_attr, mapped_column, sessionmaker
 
@@ -26,7 +28,23 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-Json = sa.JSON().with_variant(JSONB(), "postgresql")
+_json = sa.JSON().with_variant(JSONB(), "postgresql")
+
+
+class JsonMap(sa.types.TypeDecorator[dict[str, Any]]):
+    """An object of names and texts."""
+
+    impl = _json
+    cache_ok = True
+
+
+class JsonList(sa.types.TypeDecorator[list[str]]):
+    """A list of texts."""
+
+    impl = _json
+    cache_ok = True
+
+
 #: Names compare byte by byte, so that an index serves prefix search and keyset paging on every database.
 Name = sa.String(253).with_variant(sa.String(253, collation="C"), "postgresql")
 
@@ -50,8 +68,8 @@ class Base(DeclarativeBase):
     )
     type_annotation_map: ClassVar = {
         datetime: UtcDateTime(),
-        dict[str, Any]: Json,
-        list[str]: Json,
+        dict[str, Any]: JsonMap(),
+        list[str]: JsonList(),
         uuid.UUID: sa.Uuid(),
     }
 
@@ -80,19 +98,56 @@ class Resource:
         return {"version_id_col": cls.__table__.c.revision} if hasattr(cls, "__table__") else {}
 
 
+#: Seconds after which an unused connection is tested before it is used again.
+STALE = 5.0
+
+
 def engine_for(url: str) -> sa.Engine:
-    """Make the engine; SQLite gets WAL, foreign keys and a lock timeout."""
-    engine = sa.create_engine(url, hide_parameters=True, pool_pre_ping=not url.startswith("sqlite"))
+    """Make the engine. A transaction on SQLite takes the write lock at its beginning and waits for it."""
+    engine = sa.create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
-
-        @sa.event.listens_for(engine, "connect")
-        def prepare(connection: Any, _record: Any) -> None:
-            connection.execute("pragma journal_mode=wal")
-            connection.execute("pragma synchronous=normal")
-            connection.execute("pragma foreign_keys=on")
-            connection.execute("pragma busy_timeout=30000")
-
+        _prepare_sqlite(engine)
+    else:
+        _test_idle(engine)
     return engine
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        # The driver's own BEGIN comes with the first write: too late for what was read and decided before.
+        connection.isolation_level = None
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=normal")
+        connection.execute("pragma foreign_keys=on")
+        connection.execute("pragma busy_timeout=30000")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("begin immediate")
+
+
+def _test_idle(engine: sa.Engine) -> None:
+    """Like pool_pre_ping, which would cost every request a round trip, but only for connections that rested."""
+
+    @sa.event.listens_for(engine, "checkin")
+    def rest(_connection: Any, record: Any) -> None:
+        record.info["rested"] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def test(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("rested", time.monotonic()) < STALE:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except Exception as error:
+            raise sa.exc.DisconnectionError from error
+
+
+def insert(session: Session, table: Any) -> Any:
+    """Return the dialect's insert, which knows ``on_conflict_do_…``."""
+    return (postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert)(table)
 
 
 Maker = sessionmaker[Session]

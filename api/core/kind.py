@@ -1,8 +1,9 @@
 """What a kind is: its model, and the little that cannot be derived from the model.
 
 ``info`` of a column describes the field, in one place, for schemas, OpenAPI, the command line and the audit:
-``ro`` (only shown), ``once`` (set at creation only), ``secret`` (write-only, encrypted, redacted),
-``check`` (a function that returns the canonical value or raises ValueError), ``choices``, ``doc``, ``example``.
+``ro`` (only shown), ``hidden`` (not even that), ``once`` (set at creation only), ``optional`` (the platform fills it
+in), ``secret`` (write-only, redacted), ``check`` (a function that returns the canonical value or raises ValueError),
+``idn`` (becomes its A-label before the check), ``choices``, ``range``, ``description``, ``example``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 Item = dict[str, Any]
@@ -18,6 +20,11 @@ Item = dict[str, Any]
 
 def nothing(session: Session, row: Any) -> None:
     """Do nothing: the default hook."""
+
+
+def no_jobs(session: Session, row: Any) -> Iterable[Any]:
+    """Do nothing: the default hook of those that may queue jobs."""
+    return ()
 
 
 def nowhere(session: Session, row: Any) -> Iterable[Any]:
@@ -33,7 +40,11 @@ class Carry:
     item: Callable[[Session, Any], Item]
 
 
-@dataclass(frozen=True)
+#: rows of another kind that change with a row: the kind and the query for them
+Also = tuple["Kind", sa.Select[Any]]
+
+
+@dataclass(frozen=True, eq=False)
 class Kind:
     """A type of resource. Routes, schemas, scopes, OpenAPI, variables and tests derive from it."""
 
@@ -43,27 +54,63 @@ class Kind:
     parent: str | None = None
     #: column that ``search`` looks at, by prefix
     title: str = "name"
+    #: columns that lists filter by; the title and the status are always among them
     filters: tuple[str, ...] = ()
+    #: columns that lists sort by; never null. The title is always among them, and an index comes with each
     sorts: tuple[str, ...] = ("created_at",)
     #: foreign key column of the row whose status also depends on this one (a platform-managed record and its FQDN)
     part_of: str | None = None
+    #: kinds whose rows are deleted with the row they refer to (the records of a zone), instead of keeping it
+    takes_along: tuple[str, ...] = ()
     #: only for keys that may see every brand
     platform: bool = False
-    #: verbs beyond create, read, update, delete, retry: {"suspend": function(session, row)}
-    actions: dict[str, Callable[[Session, Any], None]] = field(default_factory=dict)
+    #: verbs beyond create, read, update, delete, retry: {"suspend": function}; it changes the row and returns what else
+    #: must be delivered again
+    actions: dict[str, Callable[[Session, Any], Iterable[Also]]] = field(default_factory=dict)
     #: shards whose nodes must carry a row
     shards: Callable[[Session, Any], Iterable[Any]] = nowhere
     #: role → how it receives the kind; a kind inside another's item (a record in its zone) names the parent's role only
     carries: dict[str, Carry | None] = field(default_factory=dict)
-    #: may raise an ApiError; runs before the row is flushed (create, update)
+    #: may raise an ApiError and fill in what was left out; before a new or changed row is flushed
     validate: Callable[[Session, Any], None] = nothing
-    #: runs in the same transaction after the row was created, changed, or marked as deleting
-    after_change: Callable[[Session, Any], None] = nothing
+    #: may raise an ApiError; before a row is marked as deleting
+    before_delete: Callable[[Session, Any], None] = nothing
+    #: in the same transaction, after the row was created, changed or marked as deleting; returns jobs
+    after_change: Callable[[Session, Any], Iterable[Any]] = no_jobs
+
+    def __post_init__(self) -> None:
+        for name, always in (("filters", (self.title, "status")), ("sorts", (self.title,))):
+            object.__setattr__(self, name, tuple(dict.fromkeys([*getattr(self, name), *always])))
+        self._index()
 
     @property
     def name(self) -> str:
         """The singular name: table, scope and path of errors."""
-        return self.model.__tablename__
+        return str(self.model.__tablename__)
+
+    @property
+    def brand(self) -> str | None:
+        """Column that says whose a row is; None for kinds that belong to the platform alone."""
+        return "id" if self.name == "brand" else "brand_id" if "brand_id" in self.model.__table__.c else None
+
+    def needs_every_brand(self, action: str) -> bool:
+        """Tell whether an action is only for keys of all brands; a brand's key may read the brand itself."""
+        return self.platform and not (action == "read" and self.brand)
+
+    def _index(self) -> None:
+        """Give the table what its lists need: an order is an index scan, for all brands, one brand, one parent."""
+        column = self.model.__table__.c
+        owner = [column.brand_id] if "brand_id" in column else None
+        for name in self.sorts:
+            order = [column[name]] if column[name].unique else [column[name], column.id]
+            if len(order) > 1:
+                sa.Index(None, *order)
+            if owner:
+                sa.Index(None, *owner, *order)
+        if self.parent not in (None, "brand_id"):
+            sa.Index(None, column[str(self.parent)], column.created_at, column.id)
+        if owner:
+            sa.Index(None, column.status, column.created_at, column.id)
 
 
 class Registry:

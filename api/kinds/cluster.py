@@ -17,7 +17,7 @@ class Cluster(Resource, Base):
 
     __tablename__ = "cluster"
 
-    region_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("region.id"), index=True, info={"once": True})
+    region_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("region.id"), info={"once": True})
     name: Mapped[str] = mapped_column(Name, unique=True, info={"check": grammar.slug, "once": True, "example": "eu-1a"})
 
 
@@ -28,6 +28,5 @@ KIND = registry.add(
         parent="region_id",
         platform=True,
         filters=("region_id",),
-        sorts=("created_at", "name"),
     )
 )

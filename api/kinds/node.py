@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
+from typing import Any
 
 import sqlalchemy as sa
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from api.core.db import Base, Name, Resource
+from api.core.errors import conflict, invalid
 from api.core.kind import Kind, registry
 from api.kinds.lb_address import address
+from api.kinds.shard import Shard
 
 
 class Node(Resource, Base):
@@ -18,13 +22,35 @@ class Node(Resource, Base):
 
     __tablename__ = "node"
 
-    shard_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("shard.id"), index=True, info={"once": True})
+    shard_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("shard.id"), info={"once": True})
     name: Mapped[str] = mapped_column(Name, unique=True, info={"check": grammar.slug, "once": True, "example": "web1"})
     address: Mapped[str] = mapped_column(Name, unique=True, info={"check": address, "example": "10.0.0.11"})
     ssh_port: Mapped[int] = mapped_column(default=22, info={"range": (1, 65535)})
     ssh_user: Mapped[str] = mapped_column(sa.String(32), default="root", info={"check": grammar.slug})
     #: dns only: the one node that the others transfer from
     is_primary: Mapped[bool] = mapped_column(default=False, info={"once": True})
+
+
+def validate(session: Session, row: Any) -> None:
+    """Refuse a second primary, and a primary where there is nothing to transfer."""
+    shard = session.get_one(registry["shard"].model, row.shard_id)
+    if not row.is_primary:
+        return
+    if shard.role != "dns":
+        raise invalid("is_primary", "is for nodes of a shard of the role dns")
+    other = sa.select(Node.id).where(Node.shard_id == row.shard_id, Node.is_primary, Node.id != row.id)
+    # Two concurrent requests must not both find none.
+    session.execute(sa.select(Shard.id).where(Shard.id == row.shard_id).with_for_update())
+    if session.scalar(other) is not None:
+        raise conflict("The shard has a primary already.", "is_primary")
+
+
+def shards(session: Session, row: Any) -> Iterable[Any]:
+    """Return the node's own shard, and the load balancers that must know a web node."""
+    shard = session.get_one(Shard, row.shard_id)
+    yield shard
+    if shard.role == "web":
+        yield from session.scalars(sa.select(Shard).where(Shard.cluster_id == shard.cluster_id, Shard.role == "lb"))
 
 
 KIND = registry.add(
@@ -34,6 +60,7 @@ KIND = registry.add(
         parent="shard_id",
         platform=True,
         filters=("shard_id", "status"),
-        sorts=("created_at", "name"),
+        shards=shards,
+        validate=validate,
     )
 )

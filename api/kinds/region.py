@@ -17,4 +17,4 @@ class Region(Resource, Base):
     name: Mapped[str] = mapped_column(Name, unique=True, info={"check": grammar.slug, "once": True, "example": "eu-1"})
 
 
-KIND = registry.add(Kind(Region, plural="regions", platform=True, sorts=("created_at", "name")))
+KIND = registry.add(Kind(Region, plural="regions", platform=True))

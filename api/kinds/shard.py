@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 import uuid
+from collections.abc import Iterable
+from typing import Any
 
 import sqlalchemy as sa
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from api.core.crypto import Secret
 from api.core.db import Base, Name, Resource
+from api.core.errors import invalid
 from api.core.kind import Kind, registry
+from api.jobs import dispatch
+from api.jobs.models import Job
 
+#: Bytes of a key for hmac-sha256.
+KEY_BYTES = 32
 ROLES = ("web", "lb", "dns")
+
+
+def tsig_secret(value: str) -> str:
+    """Return a base64 key of 16 to 64 bytes."""
+    try:
+        if 16 <= len(base64.b64decode(value, validate=True)) <= 64:
+            return value
+    except ValueError:
+        pass
+    raise ValueError("must be the base64 of 16 to 64 bytes")
 
 
 class Shard(Resource, Base):
@@ -19,11 +39,26 @@ class Shard(Resource, Base):
 
     __tablename__ = "shard"
 
-    cluster_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("cluster.id"), index=True, info={"once": True})
+    cluster_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("cluster.id"), info={"once": True})
     name: Mapped[str] = mapped_column(Name, unique=True, info={"check": grammar.slug, "once": True, "example": "web-a"})
     role: Mapped[str] = mapped_column(sa.String(16), info={"choices": ROLES, "once": True})
     #: dns only: the key between the primary and its secondaries; made when it is not given
-    tsig_secret: Mapped[str | None] = mapped_column(sa.Text, info={"secret": True})
+    tsig_secret: Mapped[str | None] = mapped_column(Secret, info={"secret": True, "check": tsig_secret})
+
+
+def validate(session: Session, row: Any) -> None:
+    """Make the key of a dns shard; no other role has one."""
+    if row.role != "dns" and row.tsig_secret is not None:
+        raise invalid("tsig_secret", "is for shards of the role dns")
+    if row.role == "dns" and row.tsig_secret is None:
+        row.tsig_secret = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+def converge(session: Session, row: Any) -> Iterable[Job]:
+    """Converge everything of a shard whose key changed: all its nodes must learn it."""
+    if row.generation == 1 or row.delete_requested:
+        return ()
+    return [dispatch.ensure_job(session, row.id, full=True)]
 
 
 KIND = registry.add(
@@ -33,6 +68,7 @@ KIND = registry.add(
         parent="cluster_id",
         platform=True,
         filters=("cluster_id", "role"),
-        sorts=("created_at", "name"),
+        validate=validate,
+        after_change=converge,
     )
 )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from api.core.counter import following
 from api.core.db import Base, Name, Resource
-from api.core.kind import Carry, Item, Kind, registry
+from api.core.errors import conflict, invalid
+from api.core.kind import Also, Carry, Item, Kind, registry
+from api.core.names import random_name
 from api.kinds.shard import Shard
 
 
@@ -20,8 +24,12 @@ class Tenant(Resource, Base):
     __tablename__ = "tenant"
 
     brand_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("brand.id"), info={"once": True})
-    shard_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("shard.id"), index=True, info={"once": True})
-    name: Mapped[str] = mapped_column(Name, unique=True, info={"ro": True, "example": "t_abcdefghij"})
+    shard_id: Mapped[uuid.UUID] = mapped_column(
+        sa.ForeignKey("shard.id"), index=True, info={"once": True, "optional": True}
+    )
+    name: Mapped[str] = mapped_column(
+        Name, unique=True, default=lambda: random_name("t_"), info={"ro": True, "example": "t_abcdefghij"}
+    )
     uid: Mapped[int] = mapped_column(unique=True, info={"ro": True})
     label: Mapped[str] = mapped_column(sa.String(100), default="", info={"check": lambda v: grammar.text(v, 100)})
     cpu_percent: Mapped[int] = mapped_column(default=100, info={"range": (5, 6400)})
@@ -42,13 +50,64 @@ def item(session: Session, row: Any) -> Item:
     }
 
 
+def validate(session: Session, row: Any) -> None:
+    """Place a new tenant and give it its uid, which nobody ever had or gets again."""
+    if row.shard_id is None:
+        row.shard_id = _least_filled(session)
+    elif session.get_one(Shard, row.shard_id).role != "web":
+        raise invalid("shard_id", "must be a shard of the role web")
+    if row.uid is None:
+        row.uid = following(session, "uid", grammar.UID_MIN)
+        if row.uid > grammar.UID_MAX:
+            raise conflict("The platform has no uid left.")
+
+
+def _least_filled(session: Session) -> uuid.UUID:
+    found = session.scalar(
+        sa.select(Shard.id)
+        .outerjoin(Tenant, Tenant.shard_id == Shard.id)
+        .where(Shard.role == "web", Shard.delete_requested.is_(False))
+        .group_by(Shard.id, Shard.name)
+        .order_by(sa.func.count(Tenant.id), Shard.name)
+        .limit(1)
+    )
+    if found is None:
+        raise conflict("There is no web shard yet.", "shard_id")
+    return found
+
+
+def suspend(session: Session, row: Any) -> Iterable[Also]:
+    """Stop serving a tenant; its data stays."""
+    return _switch(session, row, suspended=True)
+
+
+def unsuspend(session: Session, row: Any) -> Iterable[Also]:
+    """Serve a tenant again."""
+    return _switch(session, row, suspended=False)
+
+
+def _switch(session: Session, row: Any, suspended: bool) -> Iterable[Also]:
+    """Return all that the tenant has: its webroots' pools and its names' server blocks change with it."""
+    if row.suspended == suspended:
+        return []
+    row.suspended = suspended
+    webroot, fqdn = registry["webroot"], registry["fqdn"]
+    mine = sa.select(webroot.model.id).where(webroot.model.tenant_id == row.id)
+    return [
+        (webroot, sa.select(webroot.model).where(webroot.model.tenant_id == row.id)),
+        (fqdn, sa.select(fqdn.model).where(fqdn.model.webroot_id.in_(mine))),
+    ]
+
+
 KIND = registry.add(
     Kind(
         Tenant,
         plural="tenants",
         parent="brand_id",
         filters=("brand_id", "shard_id", "status"),
-        sorts=("created_at", "name"),
+        shards=lambda session, row: [row.shard],
+        validate=validate,
+        actions={"suspend": suspend, "unsuspend": unsuspend},
         carries={"web": Carry("web_tenants", item)},
     )
 )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from api.core.db import Base, Name, Resource
 from api.core.kind import Carry, Item, Kind, registry
+from api.core.names import random_name
 from api.kinds.tenant import Tenant
 
 
@@ -20,8 +21,10 @@ class Webroot(Resource, Base):
     __tablename__ = "webroot"
 
     brand_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("brand.id"), info={"ro": True})
-    tenant_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("tenant.id"), index=True, info={"once": True})
-    name: Mapped[str] = mapped_column(Name, unique=True, info={"ro": True, "example": "web_abcdefghij"})
+    tenant_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("tenant.id"), info={"once": True})
+    name: Mapped[str] = mapped_column(
+        Name, unique=True, default=lambda: random_name("web_"), info={"ro": True, "example": "web_abcdefghij"}
+    )
     runtime: Mapped[str] = mapped_column(sa.String(16), default="static", info={"choices": ("static", "php")})
     public_folder: Mapped[str] = mapped_column(sa.String(128), default="public", info={"check": grammar.public_folder})
     env: Mapped[dict[str, Any]] = mapped_column(default=dict, info={"check": grammar.environment})
@@ -46,7 +49,7 @@ KIND = registry.add(
         plural="webroots",
         parent="tenant_id",
         filters=("brand_id", "tenant_id", "status"),
-        sorts=("created_at", "name"),
+        shards=lambda session, row: [row.tenant.shard],
         carries={"web": Carry("web_webroots", item)},
     )
 )

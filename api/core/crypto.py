@@ -1,0 +1,51 @@
+"""Secrets at rest: columns encrypted by MultiFernet. They cannot be searched, sorted or unique."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from api.core.settings import load
+
+_cipher: MultiFernet | None = None
+
+
+class SecretKeyError(RuntimeError):
+    """The secret key is missing, malformed, or not the one that wrote a value."""
+
+
+def use(keys: str) -> None:
+    """Use these keys in this process: comma separated, the newest first; the others still decrypt."""
+    global _cipher  # noqa: PLW0603 - a column type cannot be handed a setting
+    try:
+        _cipher = MultiFernet([Fernet(key.strip()) for key in keys.split(",")])
+    except ValueError:
+        raise SecretKeyError("HOSTREEVE_SECRET_KEY must hold a key as `python -m api secret-key` prints it") from None
+
+
+def cipher() -> MultiFernet:
+    """Return the process's cipher; the environment's key if none was set."""
+    if _cipher is None:
+        use(load().secret_key)
+    assert _cipher is not None  # noqa: S101 - for the type checker: use() sets it or raises
+    return _cipher
+
+
+class Secret(sa.types.TypeDecorator[str]):
+    """Text that is encrypted in the database."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else cipher().encrypt(value.encode()).decode()
+
+    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> str | None:
+        if value is None:
+            return None
+        try:
+            return cipher().decrypt(value.encode()).decode()
+        except InvalidToken:
+            raise SecretKeyError("a stored secret was written with another HOSTREEVE_SECRET_KEY") from None

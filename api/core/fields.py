@@ -1,0 +1,77 @@
+"""Fields that take no liberties: no conversion of types, no NUL, no number that a column cannot hold."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+import marshmallow as ma
+
+INT_MOST = 2**31 - 1
+
+
+class Text(ma.fields.String):
+    """Text that every database can store and every encoder can write."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+            raise ma.ValidationError("NUL and lone surrogates are not allowed.")
+        return text
+
+
+class Int(ma.fields.Integer):
+    """A whole number of 32 bits; neither ``"80"``, ``1.0`` nor ``true``."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if type(value) is not int:
+            raise self.make_error("invalid")
+        if not -INT_MOST <= value <= INT_MOST:
+            raise ma.ValidationError(f"must be from {-INT_MOST} to {INT_MOST}.")
+        return value
+
+
+class Whole(ma.fields.Integer):
+    """A whole number in a query string: digits only."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 9:
+            raise self.make_error("invalid")
+        return int(value)
+
+
+class Bool(ma.fields.Boolean):
+    """``true`` or ``false``; neither ``"yes"`` nor ``1``."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Flag(ma.fields.Boolean):
+    """A boolean in a query string."""
+
+    truthy = {"true"}  # noqa: RUF012 - marshmallow's own shape
+    falsy = {"false"}  # noqa: RUF012
+
+
+class Uuid(ma.fields.UUID):
+    """A UUID in its usual text form."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> uuid.UUID:
+        if not isinstance(value, str) or len(value) != 36:
+            raise self.make_error("invalid_uuid")
+        found: uuid.UUID = super()._deserialize(value, attr, data, **kwargs)
+        return found
+
+
+#: Python type of a column → field of a body.
+TYPES: dict[type, type[ma.fields.Field[Any]]] = {
+    str: Text,
+    int: Int,
+    bool: Bool,
+    uuid.UUID: Uuid,
+    datetime: ma.fields.AwareDateTime,
+}

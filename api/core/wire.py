@@ -1,0 +1,56 @@
+"""Bytes in and out: strict JSON in, fast JSON out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import marshmallow as ma
+import orjson
+from flask import Request, Response
+from flask_smorest import Blueprint as SmorestBlueprint
+from webargs.flaskparser import FlaskParser, abort
+
+
+def encode(body: Any) -> bytes:
+    """Return JSON; UUIDs and aware datetimes are written in their standard forms."""
+    return orjson.dumps(body, option=orjson.OPT_UTC_Z)
+
+
+def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a JSON response; bytes are sent as they are."""
+    data = body if isinstance(body, bytes) else encode(body)
+    return Response(data, status, headers, mimetype="application/json")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+class StrictParser(FlaskParser):
+    """Refuses what JSON libraries let through: another content type, duplicate keys, NaN, endless digits and depth."""
+
+    def _raw_load_json(self, req: Request) -> Any:
+        data = req.get_data(cache=True)
+        if not data:
+            return ma.missing
+        if not req.is_json:
+            abort(415)
+        try:
+            return json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            reason = str(error) if isinstance(error, json.JSONDecodeError) else "is not valid JSON"
+            abort(400, messages={"json": {"_schema": [reason]}})
+
+
+class Blueprint(SmorestBlueprint):
+    """Blueprint of this API: flask-smorest with the strict parser."""
+
+    ARGUMENTS_PARSER = StrictParser()

@@ -103,12 +103,14 @@ def _build(
     # Nodes that need the same lists share them, and usually all do: the lists then stand in the group.
     lists: list[tuple[Wanted | None, dict[str, Any], Sent]] = []
     for row in session.scalars(sa.select(node).where(node.id.in_(nodes.values())).order_by(node.name)):
+        if wanted is not None and row.id not in wanted:
+            continue
         try:
             variables = reach(shard, row)
         except ValueError as error:
             result.unfit[row.name] = str(error)
             continue
-        mine = None if wanted is None else wanted.get(row.id, {})
+        mine = None if wanted is None else wanted[row.id]
         known = next((entry for entry in lists if entry[0] == mine), None)
         if known is None:
             known = (mine, *_lists(session, shard, mine, purge))

@@ -1,0 +1,42 @@
+"""What a process of the worker needs to reach the database and the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import api.kinds  # noqa: F401 - fills the registry
+from api.auth import models as _models  # noqa: F401 - tables that statuses and audits refer to
+from api.core import crypto
+from api.core.db import Maker, engine_for, maker_for, unit_of_work
+from api.core.settings import Settings
+from api.jobs.queue import Publisher
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings, database and queue; connections are made when they are first used, so a fork before that is safe."""
+
+    settings: Settings
+    engine: sa.Engine
+    maker: Maker
+    publish: Publisher
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One transaction; jobs that it made are published after the commit."""
+        with unit_of_work(self.maker, self.publish) as session:
+            yield session
+
+
+def context_for(settings: Settings) -> Context:
+    """Return a context; nothing is connected yet."""
+    crypto.use(settings.secret_key)
+    engine = engine_for(settings.database_url)
+    maker = maker_for(engine)
+    sa.orm.configure_mappers()
+    return Context(settings, engine, maker, Publisher(settings, maker))

@@ -1,0 +1,151 @@
+"""One run of a playbook: its private directory, its environment, ansible-runner, and how it is stopped."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from ansible_runner.interface import init_runner
+
+from api.core.settings import ROOT, Settings
+from worker import processes
+
+#: Characters of a module's result that ansible-runner lets through; beyond them it silently sends an empty one.
+LONGEST_RESULT = 50_000_000
+#: Seconds between SIGTERM and SIGKILL.
+GRACE = 10
+CONNECT_SECONDS = 5
+#: Seconds that a connection stays open for the next run.
+PERSIST_SECONDS = 600
+INVENTORY = "run.hostreeve.yml"
+
+Event = dict[str, Any]
+
+
+class Stop:
+    """Why a run must stop. Asked by ansible-runner about once per second; never raises."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.reason = ""
+        self._settings = settings
+        self._started = self._heard = time.monotonic()
+        self._terminated: float | None = None
+
+    def heard(self) -> None:
+        """Note a sign of life."""
+        self._heard = time.monotonic()
+
+    def __call__(self) -> bool:
+        """Return True when ansible-runner shall kill what is left of the run."""
+        moment = time.monotonic()
+        if not self.reason:
+            if moment - self._started > self._settings.job_timeout:
+                self.reason = "timeout"
+            elif moment - self._heard > self._settings.idle_timeout:
+                self.reason = "idle_timeout"
+            else:
+                return False
+        if self._terminated is None:
+            # The main process ends its forks and local modules on SIGTERM; a killed one leaves them behind.
+            self._terminated = moment
+            processes.terminate(signal.SIGTERM)
+        return moment - self._terminated > GRACE
+
+
+@contextmanager
+def private_directory(settings: Settings, job_id: str, document: dict[str, Any]) -> Iterator[Path]:
+    """A directory that only this run sees, with its inventory; gone afterwards."""
+    path = settings.run_dir / "jobs" / job_id
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700, parents=True)
+    try:
+        descriptor = os.open(path / "document.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(orjson.dumps(document))
+        (path / INVENTORY).write_text("plugin: hostreeve.hosting.platform\ndocument: document.json\n")
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def environment(settings: Settings, directory: Path) -> dict[str, str]:
+    """Return the whole environment of a run: nothing of ours is inherited, least of all the database's address."""
+    shared = settings.run_dir / "ansible"
+    sockets = settings.run_dir / "cp"
+    for path in (shared, sockets):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Paths are quoted for ansible's own splitting. A config of the user must not change how hosts are reached.
+    ssh = [
+        *("-F", "none", "-o", "ControlMaster=auto", "-o", f"ControlPersist={PERSIST_SECONDS}s"),
+        *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={settings.ssh_known_hosts.resolve()}"),
+        *("-o", "GlobalKnownHostsFile=none", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"),
+        *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
+    ]
+    return {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(shared),
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_HOME": str(shared),
+        "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
+        "ANSIBLE_INVENTORY_ENABLED": "hostreeve.hosting.platform",
+        "ANSIBLE_PRIVATE_KEY_FILE": str(settings.ssh_key.resolve()),
+        "ANSIBLE_SSH_ARGS": shlex.join(ssh),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
+        "ANSIBLE_SSH_RETRIES": "0",
+        "ANSIBLE_TIMEOUT": str(CONNECT_SECONDS),
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_NOCOLOR": "True",
+        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "MAX_EVENT_RES": str(LONGEST_RESULT),
+    }
+
+
+def play(
+    settings: Settings, playbook: str, directory: Path, on_event: Callable[[Event], Any], stop: Stop
+) -> tuple[str, int]:
+    """Run a playbook; return ansible-runner's status and the exit code. Every process of it is gone afterwards."""
+    runner = init_runner(
+        private_data_dir=str(directory),
+        project_dir=str(settings.playbooks),
+        playbook=playbook,
+        inventory=str(directory / INVENTORY),
+        ident="run",
+        suppress_env_files=True,
+        quiet=True,
+        event_handler=on_event,
+        cancel_callback=stop,
+    )
+    config = runner.config
+    config.env = _only(environment(settings, directory), config.env)
+    # Given as arguments, settings are forgotten unless a file repeats them.
+    config.pexpect_timeout = 1
+    config.suppress_output_file = True
+    config.command = [*_tied(), *config.command]
+    try:
+        status, code = runner.run()
+    finally:
+        if stop.reason or runner.status not in ("successful", "failed"):
+            processes.kill_all()
+    return status, code
+
+
+def _only(ours: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
+    """Return our environment with what ansible-runner added to its copy of this process's."""
+    return {key: value for key, value in theirs.items() if os.environ.get(key) != value} | ours
+
+
+def _tied() -> list[str]:
+    """Return a prefix that lets ansible-playbook end with the process that watches it."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []

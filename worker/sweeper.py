@@ -1,0 +1,49 @@
+"""The sweeper's process: sweeps every few seconds until SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import structlog
+
+from api.jobs.sweep import purge, sweep
+from worker import processes
+from worker.context import Context
+
+#: Seconds between two purges.
+PURGE = 600
+
+log = structlog.get_logger(__name__)
+
+
+def work(context: Context, parent: int) -> None:
+    """Sweep until SIGTERM."""
+    processes.die_with_parent(signal.SIGTERM)
+    if os.getppid() != parent:
+        return
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    purge_at = 0.0
+    while not over.is_set():
+        once(context, purging=time.monotonic() >= purge_at)
+        if time.monotonic() >= purge_at:
+            purge_at = time.monotonic() + PURGE
+        over.wait(context.settings.sweep_seconds)
+
+
+def once(context: Context, purging: bool = False) -> None:
+    """Sweep once; an error is logged, and the next sweep tries again."""
+    try:
+        with context.maker() as session, session.begin():
+            found = sweep(session)
+            if purging:
+                purge(session)
+        for job_id in found:
+            context.publish(job_id)
+    except Exception:
+        # A sweep that fails must not end the one who would repeat it.
+        log.exception("sweep failed")

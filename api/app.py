@@ -16,7 +16,7 @@ from redis import Redis
 import api.kinds  # noqa: F401 - fills the registry
 from api.auth import guard
 from api.auth.keys import Keyring
-from api.core import crypto, errors, metrics, routes, system
+from api.core import crypto, errors, logs, metrics, routes, system
 from api.core.db import engine_for, maker_for
 from api.core.kind import registry
 from api.core.proxy import TrustedProxies
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the application; settings come from the environment unless given."""
     settings = settings or load()
+    logs.configure()
     crypto.use(settings.secret_key)
     app = Flask("api", static_folder=None)
     app.config.update(

@@ -23,7 +23,7 @@ from api.core.mutation import Outcome, mutate
 from api.core.paging import Order, PageQuery, page
 from api.core.routes import IDEMPOTENCY, errors, page_schema, result_schema
 from api.core.state import reading
-from api.core.wire import Blueprint, answer
+from api.core.wire import Blueprint, answer, refuse_extras
 
 blp = Blueprint("api-keys", __name__, url_prefix="/api-keys", description="Keys of portals and people.")
 
@@ -120,6 +120,7 @@ def list_(query: dict[str, Any]) -> Response:
 @blp.doc(operationId="get_api_key", summary="Read one key, without its secret")
 def get(id: uuid.UUID) -> Response:
     """Return a key."""
+    refuse_extras()
     with reading() as session:
         row = session.execute(sa.select(*COLUMNS).where(TABLE.c.id == id, *_mine())).mappings().first()
     if row is None:
@@ -134,6 +135,7 @@ def get(id: uuid.UUID) -> Response:
 @blp.doc(operationId="delete_api_key", summary="Revoke a key", parameters=[IDEMPOTENCY])
 def delete(id: uuid.UUID) -> Response:
     """Revoke a key: at once here, within seconds in the other processes. Its row stays for the audit."""
+    refuse_extras()
 
     def work(session: Session) -> Outcome:
         row = session.scalar(sa.select(ApiKey).where(ApiKey.id == id, *_mine()).with_for_update())

@@ -19,7 +19,7 @@ from api.core.mutation import mutate
 from api.core.paging import Order, page
 from api.core.schema import create_schema, query_schema, update_schema, view_schema
 from api.core.state import reading
-from api.core.wire import Blueprint, answer
+from api.core.wire import Blueprint, answer, refuse_extras
 
 IDEMPOTENCY = {
     "in": "header",
@@ -119,6 +119,7 @@ def _reads(blp: Blueprint, kind: Kind) -> None:
     @blp.response(200, view)
     @blp.doc(operationId=f"get_{kind.name}", summary=f"Read one {kind.name}")
     def get(id: uuid.UUID) -> Response:
+        refuse_extras()
         query = sa.select(*columns).where(kind.model.__table__.c.id == id, *service.visible(kind, actor()))
         with reading() as session:
             row = session.execute(query).mappings().first()
@@ -152,6 +153,7 @@ def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
     @blp.response(202, result)
     @blp.doc(operationId=f"delete_{kind.name}", summary=f"Delete a {kind.name}", parameters=[IDEMPOTENCY, IF_MATCH])
     def delete(id: uuid.UUID) -> Response:
+        refuse_extras()
         return mutate("delete", lambda session: service.delete(session, kind, id, actor()))
 
 
@@ -166,6 +168,7 @@ def _action(blp: Blueprint, kind: Kind, action: str, result: type[ma.Schema]) ->
         parameters=[IDEMPOTENCY, IF_MATCH],
     )
     def act(id: uuid.UUID) -> Response:
+        refuse_extras()
         if action == "retry":
             return mutate(action, lambda session: service.retry(session, kind, id, actor()))
         return mutate(action, lambda session: service.act(session, kind, action, id, actor()))

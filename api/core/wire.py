@@ -7,7 +7,7 @@ from typing import Any
 
 import marshmallow as ma
 import orjson
-from flask import Request, Response
+from flask import Request, Response, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from webargs.flaskparser import FlaskParser, abort
 
@@ -48,6 +48,17 @@ class StrictParser(FlaskParser):
         except (ValueError, RecursionError) as error:
             reason = str(error) if isinstance(error, json.JSONDecodeError) else "is not valid JSON"
             abort(400, messages={"json": {"_schema": [reason]}})
+
+
+def refuse_extras() -> None:
+    """Refuse parameters and a body where a view takes none: nothing that a caller sent is dropped in silence."""
+    if request.args:
+        abort(422, messages={"query": {name: ["Unknown field."] for name in request.args}})
+    if request.method not in ("GET", "HEAD"):
+        body = Blueprint.ARGUMENTS_PARSER._raw_load_json(request)
+        if body is not ma.missing and body != {}:
+            fields = body if isinstance(body, dict) else ["_schema"]
+            abort(422, messages={"json": {name: ["Unknown field."] for name in fields}})
 
 
 class Blueprint(SmorestBlueprint):

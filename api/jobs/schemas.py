@@ -1,0 +1,107 @@
+"""What the routes of jobs take and answer."""
+
+from __future__ import annotations
+
+import marshmallow as ma
+
+from api.core.fields import Text, Uuid, Whole
+from api.core.paging import Order, PageQuery
+from api.jobs.models import Job, JobResource
+
+STATES = ("queued", "running", "successful", "failed", "abandoned")
+_JOB, _RESOURCE = Job.__table__, JobResource.__table__
+ORDERS = {
+    order.name: order
+    for order in (Order("created_at", [_JOB.c.created_at, _JOB.c.id], descending) for descending in (True, False))
+}
+#: Within one job.
+RESOURCES = Order("resource", [_RESOURCE.c.kind, _RESOURCE.c.resource_id, _RESOURCE.c.host])
+
+
+class JobSchema(ma.Schema):
+    """One run of a playbook for a shard."""
+
+    id = ma.fields.UUID(required=True)
+    shard_id = ma.fields.UUID(required=True)
+    state = ma.fields.String(required=True, validate=ma.validate.OneOf(STATES))
+    reason = ma.fields.String(required=True, metadata={"description": "why it failed or was abandoned"})
+    playbook = ma.fields.String(required=True)
+    full = ma.fields.Boolean(required=True, metadata={"description": "everything, and orphans are removed"})
+    created_at = ma.fields.AwareDateTime(required=True)
+    started_at = ma.fields.AwareDateTime(required=True, allow_none=True)
+    ended_at = ma.fields.AwareDateTime(required=True, allow_none=True)
+    seconds = ma.fields.Float(required=True, allow_none=True, metadata={"description": "from start to end"})
+    resources = ma.fields.Integer(required=True, metadata={"description": "resources that it carried"})
+    changed = ma.fields.Integer(required=True, metadata={"description": "counted per resource and host"})
+    failed = ma.fields.Integer(required=True, metadata={"description": "counted per resource and host"})
+    events_lost = ma.fields.Boolean(required=True)
+    truncated = ma.fields.Boolean(required=True)
+    events_sha256 = ma.fields.String(required=True)
+
+
+class JobHostSchema(ma.Schema):
+    """What a run did on one host; counts are of tasks."""
+
+    host = ma.fields.String(required=True)
+    ok = ma.fields.Integer(required=True)
+    changed = ma.fields.Integer(required=True)
+    failed = ma.fields.Integer(required=True)
+    skipped = ma.fields.Integer(required=True)
+    unreachable = ma.fields.Boolean(required=True)
+    seconds = ma.fields.Float(required=True)
+    message = ma.fields.String(required=True)
+
+
+class JobDetailSchema(JobSchema):
+    """A job with its hosts."""
+
+    hosts = ma.fields.List(ma.fields.Nested(JobHostSchema), required=True)
+
+
+class JobResourceSchema(ma.Schema):
+    """What a run did to one resource on one host."""
+
+    kind = ma.fields.String(required=True)
+    resource_id = ma.fields.UUID(required=True)
+    host = ma.fields.String(required=True)
+    generation = ma.fields.Integer(required=True)
+    changed = ma.fields.Boolean(required=True)
+    failed = ma.fields.Boolean(required=True)
+    message = ma.fields.String(required=True)
+
+
+class JobQuery(PageQuery):
+    """Filters of the list of jobs; the newest come first."""
+
+    sort = Text(load_default="-created_at", validate=ma.validate.OneOf(list(ORDERS)))
+    state = Text(validate=ma.validate.OneOf(STATES))
+    shard_id = Uuid()
+    resource_id = Uuid(metadata={"description": "jobs that carried this resource"})
+
+
+class EventQuery(ma.Schema):
+    """Where to go on reading."""
+
+    offset = Whole(load_default=0, metadata={"description": "`next_offset` of the answer before"})
+    limit = Whole(load_default=200, validate=ma.validate.Range(1, 1000))
+
+
+class EventsSchema(ma.Schema):
+    """Events from an offset on."""
+
+    items = ma.fields.List(ma.fields.Dict(), required=True)
+    next_offset = ma.fields.Integer(required=True, metadata={"description": "bytes; also when nothing came"})
+    ended = ma.fields.Boolean(required=True, metadata={"description": "the job is over and nothing follows"})
+
+
+class InventoryQuery(ma.Schema):
+    """Which part of the platform."""
+
+    shard = Text(load_default=None, metadata={"description": "name of one shard; all without it"})
+
+
+class InventorySchema(ma.Schema):
+    """What the inventory plugin reads."""
+
+    hosts = ma.fields.Dict(required=True)
+    groups = ma.fields.Dict(required=True)

@@ -14,6 +14,7 @@ import marshmallow as ma
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from api.core.db import UtcDateTime
 from api.core.errors import ApiError
 from api.core.fields import Text, Whole
 
@@ -72,12 +73,13 @@ def _parse(column: Any, value: Any) -> Any:
     if not isinstance(value, str) or "\0" in value:
         raise ValueError
     value.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
-    if column.type.python_type is datetime:
+    if isinstance(column.type, UtcDateTime):
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError
         return moment.astimezone(UTC)
-    return column.type.python_type(value) if column.type.python_type in (uuid.UUID, int) else value
+    kind = column.type.python_type
+    return kind(value) if kind in (uuid.UUID, int) else value
 
 
 def page(

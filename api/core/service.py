@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask import request
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from api.auth.keys import Actor
 from api.core import audit
@@ -55,11 +56,11 @@ def create(session: Session, kind: Kind, values: dict[str, Any], who: Actor) -> 
 
 def _defaults(kind: Kind) -> dict[str, Any]:
     """Return the plain defaults of a kind: hooks see a row as it will be stored."""
-    return {
-        column.key: column.default.arg
-        for column in columns_of(kind.model)
-        if column.default is not None and column.default.is_scalar
-    }
+    found = {}
+    for column in columns_of(kind.model):
+        if isinstance(column.default, ScalarElementColumnDefault):
+            found[column.key] = column.default.arg
+    return found
 
 
 def update(session: Session, kind: Kind, id_: uuid.UUID, values: dict[str, Any], who: Actor) -> Outcome:

@@ -14,7 +14,7 @@ from webargs.flaskparser import FlaskParser, abort
 
 def encode(body: Any) -> bytes:
     """Return JSON; UUIDs and aware datetimes are written in their standard forms."""
-    return orjson.dumps(body, option=orjson.OPT_UTC_Z)
+    return orjson.dumps(body, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
 
 
 def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

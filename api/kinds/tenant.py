@@ -32,9 +32,9 @@ class Tenant(Resource, Base):
     )
     uid: Mapped[int] = mapped_column(unique=True, info={"ro": True})
     label: Mapped[str] = mapped_column(sa.String(100), default="", info={"check": lambda v: grammar.text(v, 100)})
-    cpu_percent: Mapped[int] = mapped_column(default=100, info={"range": (5, 6400)})
-    memory_mb: Mapped[int] = mapped_column(default=512, info={"range": (64, 1_048_576)})
-    tasks: Mapped[int] = mapped_column(default=100, info={"range": (10, 100_000)})
+    cpu_percent: Mapped[int] = mapped_column(default=100, info={"range": grammar.LIMITS["cpu_percent"]})
+    memory_mb: Mapped[int] = mapped_column(default=512, info={"range": grammar.LIMITS["memory_mb"]})
+    tasks: Mapped[int] = mapped_column(default=100, info={"range": grammar.LIMITS["tasks"]})
     suspended: Mapped[bool] = mapped_column(default=False, info={"ro": True})
 
     shard: Mapped[Shard] = relationship(lazy="joined")

@@ -38,10 +38,7 @@ def deliver(session: Session, kind: Kind, row: Any) -> list[Job]:
     if kind.name == "node":
         nodes = concerned(session, row, nodes)
     if not nodes:
-        if row.delete_requested:
-            session.delete(row)
-        else:
-            row.status, row.status_message = "suspended" if getattr(row, "suspended", False) else "active", ""
+        _at_once(session, row)
         session.flush()
         return []
     row.status, row.status_message = "deleting" if row.delete_requested else "pending", ""
@@ -71,6 +68,10 @@ def deliver_many(session: Session, kind: Kind, rows: Iterable[Any]) -> list[Job]
     ]
     concerned = {entry[0] for entry in owed}
     _set_status(session, kind, [row for row in rows if row.id in concerned])
+    for row in rows:
+        if row.id not in concerned:
+            _at_once(session, row)
+    session.flush()
     jobs = ensure_jobs(session, {shard for *_, shard in owed})
     _owe(session, kind, owed)
     return jobs
@@ -82,6 +83,14 @@ def announce(session: Session, node_id: uuid.UUID) -> None:
     nodes = _nodes(session, shards)
     ensure_jobs(session, {shard for _, shard in nodes})
     _owe(session, registry["node"], [(row.id, row.generation, node, shard) for node, shard in nodes])
+
+
+def _at_once(session: Session, row: Any) -> None:
+    """Fulfil a wish that concerns no host."""
+    if row.delete_requested:
+        session.delete(row)
+    else:
+        row.status, row.status_message = "suspended" if getattr(row, "suspended", False) else "active", ""
 
 
 def retry(session: Session, kind: Kind, row: Any) -> list[Job]:

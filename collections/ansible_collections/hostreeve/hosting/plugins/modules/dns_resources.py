@@ -15,7 +15,8 @@ description:
     zone's serial rises only when something of it changed.
   - Every item is checked on its own. A record that is refused is reported as failed and its rrset keeps its previous
     version; all others are applied.
-  - On a secondary a zone is reported once it was transferred, so that a report says what the host serves.
+  - On a secondary a zone is reported once it was transferred, so that a report says what the host serves. A zone made or
+    removed there is a change of the host; what a zone holds changes on the primary and counts there only.
   - Zones of another account than C(hostreeve) are never touched, and refused if they stand in the list.
 version_added: 0.1.0
 author:
@@ -159,6 +160,7 @@ import base64
 import binascii
 import time
 import traceback
+from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar, whole_list
@@ -376,8 +378,7 @@ class Secondary(Server):
                     continue
                 self.prepare(zone, live)
                 if self.module.check_mode:
-                    rrsets, change = self.plan(zone, live, self.report)
-                    zones.tell(zone, rrsets, change, live, self.report)
+                    self.tell(zone, live, *self.plan(zone, live, self.report))
                     continue
                 if live is None:
                     body = {"name": zone.name + ".", "account": powerdns.ACCOUNT, **self.configuration()}
@@ -405,7 +406,17 @@ class Secondary(Server):
         late = self.retrieve(behind)
         after = {**lives, **self.database.zones(behind)} if behind else lives
         for zone in present:
-            self.tell(zone, lives.get(zone.name), after.get(zone.name), serials, late)
+            rrsets, left = self.plan(zone, after.get(zone.name), self.report)
+            if zone.name in late:
+                zone.failed(self.report, late[zone.name])
+            elif left and serials.get(zone.name) is None:
+                what = "does not serve it" if zone.name in serials else "does not answer"
+                zone.failed(self.report, f"the primary {self.primaries[0]} {what}")
+            elif left:
+                self.fail_missing(zone, left)
+            live = lives.get(zone.name)
+            change = zones.compare(zone, rrsets, live, self.soa(zone), self.settings)
+            self.tell(zone, live, rrsets, change)
 
     def retrieve(self, behind):
         """Transfer zones, wait until each has the serial; return ``{zone: reason}`` of those that did not get there."""
@@ -428,25 +439,25 @@ class Secondary(Server):
         reason = f"was not transferred from {self.primaries[0]} within {self.module.params['wait']:g} seconds"
         return {**late, **dict.fromkeys(open_, reason)}
 
-    def tell(self, zone, before, after, serials, late):
-        """Report a zone by what is served now, compared with what was served before."""
-        rrsets, left = self.plan(zone, after, self.report)
-        if zone.name in late:
-            zone.failed(self.report, late[zone.name])
-        elif left and serials.get(zone.name) is None:
-            what = "does not serve it" if zone.name in serials else "does not answer"
-            zone.failed(self.report, f"the primary {self.primaries[0]} {what}")
-        elif left:
-            reason = f"the primary {self.primaries[0]} does not serve it so"
-            own = {record[:2] for record in zone.records.values()}
-            for id_, record in zone.records.items():
-                if record[:2] in left.replace and not self.report.is_failed(id_):
-                    self.report.failed(id_, reason)
-            if left.settings or left.signing or left.soa or (set(left.replace) | left.remove) - own:
-                self.report.failed(zone.id, reason)
-        zones.tell(
-            zone, rrsets, zones.compare(zone, rrsets, before, self.soa(zone), self.settings), before, self.report
-        )
+    def fail_missing(self, zone, left):
+        """Report what a transferred zone still lacks: the primary has it otherwise."""
+        reason = f"the primary {self.primaries[0]} does not serve it so"
+        own = {record[:2] for record in zone.records.values()}
+        for id_, record in zone.records.items():
+            if record[:2] in left.replace:
+                self.report.failed(id_, reason)
+        if left.settings or left.signing or left.soa or (set(left.replace) | left.remove) - own:
+            self.report.failed(zone.id, reason)
+
+    def tell(self, zone, live, rrsets, change):
+        """Report a zone: made or set up here is a change, but what a zone holds changes on the primary.
+
+        The primary's notification may have brought it before this run, so that counting it would be a matter of luck.
+        """
+        if live:
+            change = zones.Change(settings=change.settings)
+            live = replace(live, rrsets=rrsets)
+        zones.tell(zone, rrsets, change, live, self.report)
 
 
 def run(module, report):

@@ -8,13 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from api.core.audit import Audit
+from api.core.kind import registry
 from api.jobs.models import Delivery, Job
 from tests.api.samples import SAMPLES
 
 
 def counts(world):
     with world.session() as session:
-        tables = [Audit, Job, Delivery, *(kind.model for kind in __import__("api.core.kind").core.kind.registry)]
+        tables = [Audit, Job, Delivery, *(kind.model for kind in registry)]
         return [session.scalar(sa.select(sa.func.count()).select_from(table)) for table in tables]
 
 
@@ -192,7 +193,7 @@ def test_every_field_survives_a_corpus(world):
     """Each string field with each awkward character: refused by name, or stored and returned as it was."""
     characters = "\n\r\0\t'\"\\`$;|&{}%<>()[]*?#!~^,: \x7f\x85\u2028\ud800é😀"
     for name, sample in SAMPLES.items():
-        kind = __import__("api.core.kind").core.kind.registry[name]
+        kind = registry[name]
         body = sample.body(world, 5)
         strings = [field for field, value in {**body, **sample.change}.items() if isinstance(value, str)]
         for field in strings:

@@ -1,0 +1,126 @@
+"""The access matrix: every route and verb, with every sort of key.
+
+``OTHERS`` lists what is not derived from the kinds. A route that is in neither fails the test.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from flask import g
+
+from api.auth.keys import Actor
+from api.core.kind import registry
+
+PUBLIC = {"GET /healthz", "GET /readyz", "GET /openapi.json", "GET /docs", "GET /docs/<name>"}
+#: route → scope, and whether it asks for a key of all brands
+OTHERS = {
+    "GET /api-keys": ("api_key:read", False),
+    "POST /api-keys": ("api_key:write", False),
+    "GET /api-keys/<uuid:id>": ("api_key:read", False),
+    "DELETE /api-keys/<uuid:id>": ("api_key:delete", False),
+    "GET /audit": ("audit:read", False),
+    "GET /metrics": ("metrics:read", True),
+    "GET /jobs": ("job:read", True),
+    "GET /jobs/<uuid:id>": ("job:read", False),
+    "GET /jobs/<uuid:id>/resources": ("job:read", False),
+    "GET /jobs/<uuid:id>/events": ("job:read", True),
+    "GET /jobs/<uuid:id>/output": ("job:read", True),
+    "POST /shards/<uuid:id>/converge": ("shard:converge", True),
+    "GET /inventory": ("inventory:read", True),
+}
+
+
+def matrix():
+    found = dict(OTHERS)
+    for kind in registry:
+        item = f"/{kind.plural}/<uuid:id>"
+        verbs = {f"GET /{kind.plural}": "read", f"POST /{kind.plural}": "write", f"GET {item}": "read"}
+        verbs |= {f"PATCH {item}": "write", f"DELETE {item}": "delete"}
+        verbs |= {f"POST {item}/{action}": action for action in ("retry", *kind.actions)}
+        for route, action in verbs.items():
+            found[route] = (f"{kind.name}:{action}", kind.platform and not (action == "read" and kind.name == "brand"))
+    return found
+
+
+def routes(app):
+    return {f"{method} {rule.rule}" for rule in app.url_map.iter_rules() for method in rule.methods - {"HEAD"}}
+
+
+def call(rest, route):
+    method, path = route.split()
+    path = path.replace("<uuid:id>", str(uuid.uuid4())).replace("<name>", "start.js")
+    return rest.call(method, path, {} if method in ("POST", "PATCH") else None)
+
+
+def test_every_route_is_in_the_matrix(app):
+    assert routes(app) == matrix().keys() | PUBLIC
+
+
+def test_without_a_key(world, app):
+    """401 for everything but the public routes, whatever the method, and before anything else is looked at."""
+    anonymous = world.rest["anonymous"]
+    methods = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE", "TRACE", "CONNECT", "FOO"]
+    for rule in {route.split()[1] for route in routes(app)} | {"/nope", "/zones/1", "/docs/../x"}:
+        for method in methods:
+            answer = call(anonymous, f"{method} {rule}")
+            if f"GET {rule}" in PUBLIC and method in ("GET", "HEAD"):
+                assert answer.status_code == 200, (method, rule)
+                continue
+            # A public page under another method is told 405: there is nothing to protect.
+            assert answer.status_code == 401, (method, rule, answer.status_code)
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    # Neither the body nor the query is looked at.
+    assert anonymous.client.post("/zones?x=1", data=b"{", content_type="text/plain").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "Basic aHI6aHI=", "Bearer hr_aaaaaaaaaa_" + "a" * 43, "Bearer hr_' or 1=1 --",
+     "Bearer \x00", "Token abc", "bearer hr_"],
+)  # fmt: skip
+def test_bad_keys(world, header):
+    answer = world.rest["anonymous"].client.get("/zones", headers={"Authorization": header})
+    assert answer.status_code == 401 and answer.json["error"]["code"] == "AUTHENTICATION_ERROR"
+
+
+def test_line_breaks_in_headers_do_not_arrive(world):
+    with pytest.raises(ValueError):
+        world.admin.get("/zones", X="a\r\nAuthorization: Bearer x")
+
+
+def test_each_route_asks_for_its_scope(world):
+    """A key without the scope is refused; a key with that scope alone is let through; nothing else opens the door."""
+    expected = matrix()
+    for scope in sorted({scope for scope, _ in expected.values()}):
+        made = world.admin.post("/api-keys", {"name": scope.replace(":", " "), "scopes": [scope], "brands": ["*"]})
+        rest = type(world.admin)(world.app, made.json["secret"])
+        for route, (needed, _) in expected.items():
+            status = call(rest, route).status_code
+            assert (status == 403) is (needed != scope), (scope, route, status)
+
+
+def test_platform_routes_ask_for_all_brands(world):
+    for route, (_, every_brand) in matrix().items():
+        status = call(world.rest["acme"], route).status_code
+        assert (status == 403) is every_brand, (route, status)
+
+
+def test_a_view_without_a_rule_cannot_answer(app):
+    """A view that forgot to state its scope answers 500, never data."""
+    with app.test_request_context("/zones"):
+        g.actor = Actor(uuid.uuid4(), "x", frozenset(), None)
+        g.trace_id, g.started = "t", 0.0
+        with pytest.raises(RuntimeError, match="without an authorisation"):
+            app.process_response(app.make_response("secret"))
+
+
+def test_scopes_in_the_description_are_the_truth(world):
+    paths = world.rest["anonymous"].get("/openapi.json").json["paths"]
+    for route, (scope, _) in matrix().items():
+        method, path = route.split()
+        if path == "/metrics":
+            continue
+        operation = paths[path.replace("<uuid:id>", "{id}")][method.lower()]
+        assert operation["x-scope"] == scope, route

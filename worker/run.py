@@ -19,7 +19,7 @@ from api.jobs.claim import SITE, Busy, Claim, claim, mark_provisioning, set_asid
 from api.jobs.document import Document, document_for
 from api.jobs.finish import Ending, abandon, finish
 from api.jobs.models import Delivery, Job
-from api.jobs.report import Result
+from api.jobs.report import Result, public
 from api.jobs.settle import Run, fail_host, settle_node, settle_report
 from worker import processes
 from worker.context import Context, context_for
@@ -141,8 +141,9 @@ def _run(context: Context, taken: Claim, lease: Lease) -> None:
         log_.close()
         attempt(context, lambda session: abandon(session, taken.job_id, "lease_lost"))
         return
+    broken = stop.reason or ("run_failed" if reporter.stats is None and status != "successful" else "")
     ending = Ending(
-        reason=stop.reason or _reason(document, reporter, status),
+        reason=broken,
         hosts=_recap(document, reporter),
         events_lost=log_.lost or reporter.failed,
         truncated=log_.truncated,
@@ -150,7 +151,9 @@ def _run(context: Context, taken: Claim, lease: Lease) -> None:
     )
 
     def end(session: Session) -> None:
-        _settle_rest(session, run_, document, reporter)
+        bad = dict(document.unfit) | _settle_rest(session, run_, document, reporter)
+        if bad and not broken:
+            ending.reason = "host_failed: " + ", ".join(bad[host] for host in sorted(bad))
         finish(session, taken, ending)
 
     attempt(context, end)
@@ -176,26 +179,22 @@ def _prepare(session: Session, taken: Claim, run_: Run) -> Document:
     return document
 
 
-def _settle_rest(session: Session, run_: Run, document: Document, reporter: Reporter) -> None:
-    """Settle what no report settled: nothing counts as done because nobody complained."""
+def _settle_rest(session: Session, run_: Run, document: Document, reporter: Reporter) -> dict[str, str]:
+    """Settle what no report settled: nothing counts as done because nobody complained. Return the bad hosts."""
+    bad = {host: f"{host} (unreachable)" for host in reporter.unreachable} | {host: host for host in reporter.messages}
     stats = reporter.stats or {}
     for host, sent in sorted(document.sent.items()):
         if host in stats.get("ok", {}) and not stats["failures"].get(host) and not stats["dark"].get(host):
             settle_node(session, run_, sent.node_id)
         if host in reporter.unreachable:
             fail_host(session, run_, sent.node_id, UNREACHABLE, again=True)
-        else:
-            fail_host(session, run_, sent.node_id, HOST_FAILED if host in reporter.messages else NO_REPORT)
-
-
-def _reason(document: Document, reporter: Reporter, status: str) -> str:
-    """Return why the run as a whole failed; an empty text if it did not."""
-    if document.sent and reporter.stats is None and status != "successful":
-        return "run_failed"
-    bad = {host: f"{host} (unreachable)" for host in reporter.unreachable} | dict(document.unfit)
-    for host in reporter.messages:
-        bad.setdefault(host, host)
-    return "host_failed: " + ", ".join(bad[host] for host in sorted(bad)) if bad else ""
+            continue
+        said = reporter.messages.get(host, "")
+        # Who runs nodes needs to know what failed there; who owns a site does not.
+        fail_host(session, run_, sent.node_id, public(said) if said else NO_REPORT, nodes=True)
+        if fail_host(session, run_, sent.node_id, HOST_FAILED if said else NO_REPORT):
+            bad.setdefault(host, host)
+    return bad
 
 
 def _recap(document: Document, reporter: Reporter) -> dict[str, dict[str, Any]]:

@@ -77,16 +77,23 @@ def settle_node(session: Session, run: Run, node_id: uuid.UUID) -> None:
     audit_gone(session, run.job_id, recompute(session, touched))
 
 
-def fail_host(session: Session, run: Run, node_id: uuid.UUID, message: str, *, again: bool = False) -> int:
+def fail_host(
+    session: Session, run: Run, node_id: uuid.UUID, message: str, *, again: bool = False, nodes: bool | None = None
+) -> int:
     """Everything that the job still carries to a host has failed; return how much that was.
 
-    ``again`` lets the sweeper try it later, each time after twice the pause.
+    ``again`` lets the sweeper try it later, each time after twice the pause. ``nodes`` True: only the kind node.
     """
-    carried = _carried(session, run, node_id)
+    carried = _carried(session, run, node_id, nodes)
     if not carried:
         return 0
     touched = touch(session, {kind: set(ids) for kind, ids in carried.items()})
-    mine = sa.and_(Delivery.job_id == run.job_id, Delivery.state == "running", Delivery.node_id == node_id)
+    mine = sa.and_(
+        Delivery.job_id == run.job_id,
+        Delivery.state == "running",
+        Delivery.node_id == node_id,
+        Delivery.kind.in_(carried),
+    )
     levels = session.scalars(sa.select(Delivery.tries).where(mine).distinct()).all() if again else [None]
     for tries in levels:
         values: dict[str, Any] = {"state": "failed", "message": message}

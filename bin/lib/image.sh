@@ -34,7 +34,8 @@ image_make() {
     trap 'rm -rf "$image_tmp"' EXIT
     # No host keys in the image: each host makes its own at its first boot. A privileged container's units must not
     # touch what belongs to the machine below it: its consoles, its kernel modules and its sysctls.
-    # A test host that loses power is made again, so dpkg need not wait for the disk.
+    # A test host that loses power is made again, so dpkg need not wait for the disk. The package lists stay, as on an
+    # installed machine: check mode can then predict what a package brings.
     cat >"$image_tmp/customize" <<'HOOK'
 #!/bin/sh
 set -eu
@@ -57,6 +58,7 @@ HOOK
     mmdebstrap --variant=minbase \
         --include=systemd,systemd-sysv,dbus,python3,python3-apt,sudo,iproute2,ca-certificates,openssh-server \
         --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --aptopt='Acquire::Languages "none"' \
+        --aptopt='Acquire::GzipIndexes "true"' --skip=cleanup/apt/lists \
         --customize-hook="$image_tmp/customize" \
         "$2" "$image_tmp/image.tar" ${HOSTREEVE_MIRROR:-}
     podman import --change "LABEL hostreeve.recipe=$(image_recipe)" "$image_tmp/image.tar" "$(image_name "$1")"

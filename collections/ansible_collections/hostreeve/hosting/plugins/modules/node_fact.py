@@ -1,0 +1,111 @@
+#!/usr/bin/python
+# Copyright: Hostreeve maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The fact file of a node: what manages it, and the job that last did."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_fact
+short_description: Note what manages this host in a local fact
+description:
+  - Merges keys into C(/etc/ansible/facts.d/hostreeve.fact), which Ansible shows as C(ansible_local.hostreeve) and a
+    person can read. Keys that are not named stay as they are, such as the C(last_job) of the whole-list modules.
+  - A file that does not hold a JSON object is replaced.
+version_added: 0.1.0
+author:
+  - Hostreeve maintainers (@hostreeve)
+options:
+  facts:
+    description: Keys to set. The value V(null) removes a key.
+    type: dict
+    default: {}
+  job:
+    description: The job that runs, noted as C(last_job). Nothing is noted if it is empty.
+    type: str
+  fence:
+    description: Fencing token of the run's lease. A token older than one this host has seen is refused.
+    type: int
+attributes:
+  check_mode:
+    description: Predicts the result exactly.
+    support: full
+  diff_mode:
+    description: Shows the file before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Note what manages this host
+  hostreeve.hosting.node_fact:
+    facts:
+      managed_by: hostreeve
+      roles: [web]
+    job: "{{ hostreeve_job_id | default('') }}"
+"""
+
+RETURN = r"""
+facts:
+  description: What the file holds afterwards.
+  type: dict
+  returned: success
+  sample: {managed_by: hostreeve, roles: [web], last_job: 0b6f}
+"""
+
+import json
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
+
+
+def parse(text):
+    """Return the object that a fact file holds; an empty one for no file or anything else."""
+    try:
+        held = json.loads(text or "")
+    except ValueError:
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def merge(held, facts, job):
+    """Return the held facts with these set (None removes) and the job, if there is one, as ``last_job``."""
+    wanted = {**held, **facts, **({"last_job": job} if job else {})}
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def render(facts):
+    """Return the file's text, the same for the same facts."""
+    return json.dumps(facts, indent=2, sort_keys=True) + "\n"
+
+
+def main():
+    module = AnsibleModule(
+        {
+            "facts": {"type": "dict", "default": {}},
+            "job": whole_list.ARGUMENTS["job"],
+            "fence": whole_list.ARGUMENTS["fence"],
+        },
+        supports_check_mode=True,
+    )
+    path = whole_list.FACT
+    try:
+        # The lock, because the whole-list modules note their job in the same file.
+        with whole_list.guard(module):
+            before = whole_list.read(path)
+            facts = merge(parse(before), module.params["facts"], module.params["job"])
+            after = render(facts)
+            if after != before and not module.check_mode:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                whole_list.write(path, after)
+    except (whole_list.Stale, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=after != before,
+        facts=facts,
+        diff={"before_header": path, "after_header": path, "before": before or "", "after": after},
+    )
+
+
+if __name__ == "__main__":
+    main()

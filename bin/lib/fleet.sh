@@ -60,6 +60,22 @@ fleet_flags() {
     echo "${HOSTREEVE_PODMAN_ARGS:-}"
 }
 
+# Where cgroups are old, podman lays the machine's own tree of systemd's cgroups over the container's. All hosts would then
+# share it, and the first to shut down would remove the others' (after which `podman exec` fails): take it away again.
+fleet_init() {
+    if fleet_old_cgroups; then
+        printf 'umount /sys/fs/cgroup/systemd/release_agent /sys/fs/cgroup/systemd; '
+    fi
+    echo 'exec /usr/lib/systemd/systemd'
+}
+
+# Each host's systemd watches files; a dozen of them need more watchers than the kernel's default gives to root.
+fleet_watchers() {
+    if [ "$(cat /proc/sys/fs/inotify/max_user_instances)" -lt 1024 ]; then
+        sysctl -q -w fs.inotify.max_user_instances=1024 || true
+    fi
+}
+
 # --- one host --------------------------------------------------------------------------------------------------------
 
 fleet_boot() { # NAME HOST IP RELEASE
@@ -81,7 +97,7 @@ fleet_boot() { # NAME HOST IP RELEASE
         fleet_podman run -d --name "$fleet_name" --hostname "$2" --network "hostreeve-$1" --network-alias "$2" \
             --ip "$3" --label "hostreeve.fleet=$1" --label "hostreeve.root=$root" \
             --privileged --cgroupns private --systemd=always --stop-signal SIGRTMIN+3 --pids-limit -1 \
-            $(fleet_flags) "$(image_name "$4")" /usr/lib/systemd/systemd
+            $(fleet_flags) "$(image_name "$4")" /bin/sh -c "$(fleet_init)"
         ;;
     *) fleet_podman start "$fleet_name" ;;
     esac
@@ -176,6 +192,7 @@ LIST
     image_build $fleet_releases
     fleet_prepare "$fleet_fleet" "$fleet_net"
     fleet_adopt "$fleet_fleet"
+    fleet_watchers
     # shellcheck disable=SC2086  # a list of words
     step "boot $(printf '%s' "$fleet_todo" | cut -d' ' -f1 | tr '\n' ' ')(fleet $fleet_fleet)" \
         "read the log above; 'bin/fleet down --name $fleet_fleet' removes the fleet, then run this again." \

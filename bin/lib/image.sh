@@ -33,7 +33,8 @@ image_make() {
     image_tmp=$(mktemp -d)
     trap 'rm -rf "$image_tmp"' EXIT
     # No host keys in the image: each host makes its own at its first boot. A privileged container's units must not
-    # touch what belongs to the machine below it: its consoles, its kernel modules and its sysctls.
+    # touch what belongs to the machine below it: its consoles, its kernel modules and its sysctls. podman has mounted
+    # /tmp already; a second mount, whenever a unit first asks for it, would hide what is in use there.
     # A test host that loses power is made again, so dpkg need not wait for the disk. The package lists stay, as on an
     # installed machine: check mode can then predict what a package brings.
     cat >"$image_tmp/customize" <<'HOOK'
@@ -49,7 +50,7 @@ ExecStartPre=/usr/bin/ssh-keygen -A
 ExecStartPre=/usr/sbin/sshd -t
 UNIT
 for unit in getty.target console-getty.service getty@.service serial-getty@.service systemd-modules-load.service \
-    systemd-sysctl.service systemd-udevd.service systemd-udev-trigger.service nvmf-autoconnect.service; do
+    systemd-sysctl.service systemd-udevd.service systemd-udev-trigger.service nvmf-autoconnect.service tmp.mount; do
     ln -sf /dev/null "$1/etc/systemd/system/$unit"
 done
 HOOK

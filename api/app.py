@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     engine = engine_for(settings.database_url)
     maker = maker_for(engine)
     redis = Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=2)
-    app.extensions[EXTENSION] = State(settings, engine, maker, redis, _publisher(settings, maker))
+    app.extensions[EXTENSION] = State(settings, engine, maker, engine_for(settings.database_url, reading=True), redis, _publisher(settings, maker))
     _trace(app)
     guard.install(app, app.extensions.setdefault("keyring", Keyring(maker)))
     rest = errors.EnvelopeApi(app, spec_kwargs={"marshmallow_plugin": MarshmallowPlugin(_schema_name), **SPEC})

@@ -25,7 +25,8 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        # PostgreSQL's sessions are in UTC (engine_for); SQLite stores no zone.
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 _json = sa.JSON().with_variant(JSONB(), "postgresql")
@@ -102,17 +103,24 @@ class Resource:
 STALE = 5.0
 
 
-def engine_for(url: str) -> sa.Engine:
-    """Make the engine. A transaction on SQLite takes the write lock at its beginning and waits for it."""
-    engine = sa.create_engine(url, hide_parameters=True)
+def engine_for(url: str, *, reading: bool = False) -> sa.Engine:
+    """Make the engine. A transaction on SQLite takes the write lock at its beginning and waits for it.
+
+    With ``reading`` there are no transactions: each statement is one, which saves the round trips around it.
+    """
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if reading else {}
+    if not url.startswith("sqlite"):
+        given = sa.make_url(url).query.get("options", "")
+        options["connect_args"] = {"options": f"{given} -c TimeZone=UTC".strip()}
+    engine = sa.create_engine(url, hide_parameters=True, **options)
     if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine)
+        _prepare_sqlite(engine, reading)
     else:
         _test_idle(engine)
     return engine
 
 
-def _prepare_sqlite(engine: sa.Engine) -> None:
+def _prepare_sqlite(engine: sa.Engine, reading: bool) -> None:
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         # The driver's own BEGIN comes with the first write: too late for what was read and decided before.
@@ -121,6 +129,9 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
         connection.execute("pragma synchronous=normal")
         connection.execute("pragma foreign_keys=on")
         connection.execute("pragma busy_timeout=30000")
+
+    if reading:
+        return
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:

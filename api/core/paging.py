@@ -89,14 +89,16 @@ def page(
     *,
     limit: int,
     cursor: str | None,
-    dump: Callable[[Any], dict[str, Any]] = dict,
+    dump: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Return a page of a query on columns; ``dump`` makes an item of a row's mapping."""
-    rows = session.execute(order.apply(query, cursor).limit(limit + 1)).mappings().all()
+    """Return a page of a query on columns; ``dump`` makes an item of a row as a dict."""
+    result = session.execute(order.apply(query, cursor).limit(limit + 1))
+    keys = list(result.keys())
+    rows = [dict(zip(keys, row, strict=True)) for row in result.all()]
     more = len(rows) > limit
     rows = rows[:limit]
     return {
-        "items": [dump(row) for row in rows],
+        "items": [dump(row) for row in rows] if dump else rows,
         "next_cursor": order.encode(rows[-1]) if more else None,
         "has_more": more,
     }

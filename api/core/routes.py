@@ -18,7 +18,7 @@ from api.core.kind import Kind
 from api.core.mutation import mutate
 from api.core.paging import Order, page
 from api.core.schema import create_schema, query_schema, update_schema, view_schema
-from api.core.state import reading
+from api.core.state import reading, state
 from api.core.wire import Blueprint, answer, refuse_extras
 
 IDEMPOTENCY = {
@@ -90,13 +90,14 @@ def blueprint_for(kind: Kind) -> Blueprint:
 
 def _reads(blp: Blueprint, kind: Kind) -> None:
     view = view_schema(kind)
-    columns = service.shown(kind)
+    everything = sa.select(*service.shown(kind))
+    one = everything.where(kind.model.__table__.c.id == sa.bindparam("id_"))
     scope = require(f"{kind.name}:read", every_brand=kind.needs_every_brand("read"))
     orders = orders_of(kind)
 
     @blp.route("", endpoint="list")
     @scope
-    @blp.arguments(query_schema(kind, list(orders)), location="query", unknown=ma.RAISE)
+    @blp.arguments(query_schema(kind, list(orders))(), location="query", unknown=ma.RAISE)
     @errors(blp, 400, 422)
     @blp.response(200, page_schema(kind.model.__name__, view))
     @blp.doc(operationId=f"list_{kind.plural.replace('-', '_')}", summary=f"List {kind.plural}")
@@ -105,7 +106,7 @@ def _reads(blp: Blueprint, kind: Kind) -> None:
         # What a search finds lies together in the order of the title, and nowhere else.
         order = orders[query.pop("sort") or (kind.title if search else "created_at")]
         table = kind.model.__table__
-        chosen = sa.select(*columns).where(*service.visible(kind, actor()))
+        chosen = everything.where(*service.visible(kind, actor()))
         chosen = chosen.where(*(table.c[name] == value for name, value in query.items()))
         if search:
             # A range, and not LIKE: both databases serve it from the index, and nothing needs escaping.
@@ -120,9 +121,9 @@ def _reads(blp: Blueprint, kind: Kind) -> None:
     @blp.doc(operationId=f"get_{kind.name}", summary=f"Read one {kind.name}")
     def get(id: uuid.UUID) -> Response:
         refuse_extras()
-        query = sa.select(*columns).where(kind.model.__table__.c.id == id, *service.visible(kind, actor()))
-        with reading() as session:
-            row = session.execute(query).mappings().first()
+        query = one.where(*service.visible(kind, actor()))
+        with state().reader.connect() as connection:
+            row = connection.execute(query, {"id_": id}).mappings().first()
         if row is None:
             raise not_found()
         return answer(dict(row), 200, {"ETag": f'"{row["revision"]}"'})
@@ -131,7 +132,7 @@ def _reads(blp: Blueprint, kind: Kind) -> None:
 def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
     @blp.route("", methods=["POST"], endpoint="create")
     @require(f"{kind.name}:write", every_brand=kind.needs_every_brand("write"))
-    @blp.arguments(create_schema(kind))
+    @blp.arguments(create_schema(kind)())
     @errors(blp, 400, 404, 409, 413, 415, 422)
     @blp.response(202, result)
     @blp.doc(operationId=f"create_{kind.name}", summary=f"Create a {kind.name}", parameters=[IDEMPOTENCY])
@@ -140,7 +141,7 @@ def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
 
     @blp.route("/<uuid:id>", methods=["PATCH"], endpoint="update")
     @require(f"{kind.name}:write", every_brand=kind.needs_every_brand("write"))
-    @blp.arguments(update_schema(kind))
+    @blp.arguments(update_schema(kind)())
     @errors(blp, 400, 404, 409, 412, 413, 415, 422)
     @blp.response(202, result)
     @blp.doc(operationId=f"update_{kind.name}", summary=f"Change a {kind.name}", parameters=[IDEMPOTENCY, IF_MATCH])

@@ -25,6 +25,8 @@ class State:
     settings: Settings
     engine: sa.Engine
     maker: Maker
+    #: an engine without transactions
+    reader: sa.Engine
     redis: Redis
     #: tells the queue about a job; never raises
     publish: Callable[[uuid.UUID], None]
@@ -37,8 +39,7 @@ def state() -> State:
 
 
 @contextmanager
-def reading(maker: Maker | None = None) -> Iterator[Session]:
+def reading() -> Iterator[Session]:
     """A session for reading only: each statement sees the newest data, and no transaction is opened or closed."""
-    with (maker or state().maker)() as session:
-        session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+    with Session(state().reader) as session:
         yield session

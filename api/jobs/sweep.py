@@ -38,10 +38,7 @@ def sweep(session: Session) -> list[uuid.UUID]:
         abandon(session, job_id, "lease_expired")
     _try_again(session)
     _ensure(session)
-    # Its own jobs are published with the rest: they are queued and nobody was told.
-    session.info.pop("outbox", None)
-    session.flush()
-    return _unheard(session)
+    return list(dict.fromkeys([*session.info.pop("outbox", ()), *_unheard(session)]))
 
 
 def purge(session: Session) -> None:

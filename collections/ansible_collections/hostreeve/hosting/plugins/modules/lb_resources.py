@@ -22,9 +22,9 @@ options:
       - The names, each a mapping of C(fqdn) (lower-case host name), C(shard) (a back end), C(state) (V(present),
         the default, or V(absent)) and C(id) (what the result calls it; the name by default).
       - A shard is not needed with C(state=absent).
-    type: list
-    elements: raw
-    required: true
+      - A list, or (faster for thousands of names) the name of a variable that holds it.
+    type: json
+    default: "[]"
   purge:
     description: Remove every name that is not in the list. The map file is Hostreeve's alone.
     type: bool
@@ -76,7 +76,7 @@ EXAMPLES = r"""
 
 - name: Route these names and no others
   hostreeve.hosting.lb_resources:
-    fqdns: "{{ lb_fqdns }}"
+    fqdns: lb_fqdns
     purge: true
 """
 
@@ -92,6 +92,7 @@ unchanged:
   returned: always
 """
 
+import json
 import re
 
 from ansible.module_utils.basic import AnsibleModule
@@ -113,7 +114,7 @@ def asked_for(items):
     return {shard for shard in shards if isinstance(shard, str)}
 
 
-def observe(module, runtime, on_disk):
+def observe(module, runtime, items, on_disk):
     """Return (shards, table): what HAProxy may route to and what it routes; table is None if it does not run.
 
     Only check mode goes on without HAProxy: what will run then is what the files say. Raises RuntimeApiError.
@@ -125,7 +126,7 @@ def observe(module, runtime, on_disk):
             return on_disk if planned is None else planned, None
         snapshot = runtime.snapshot()
         return snapshot.backends if planned is None else planned, snapshot.table
-    snapshot = runtime.snapshot(expected=on_disk & asked_for(params["fqdns"]))
+    snapshot = runtime.snapshot(expected=on_disk & asked_for(items))
     return snapshot.backends, snapshot.table
 
 
@@ -147,12 +148,12 @@ def carry_out(runtime, table, target):
     return {name: errors.get(name) or "HAProxy does not take the name" for name in names.differing(table, target)}
 
 
-def converge(module, report):
+def converge(module, items, report):
     """Plan, report and, outside check mode, make the changes. Raises RuntimeApiError if HAProxy cannot be asked."""
     params = module.params
     runtime = Runtime(params["map"], params["socket"], params["master_socket"])
-    shards, live = observe(module, runtime, backends(whole_list.read(params["config"])))
-    ids, target, keep = names.read_items(params["fqdns"], shards, report)
+    shards, live = observe(module, runtime, items, backends(whole_list.read(params["config"])))
+    ids, target, keep = names.read_items(items, shards, report)
     stored = names.parse(whole_list.read(params["map"]))
     if live is None:
         live = stored
@@ -184,7 +185,8 @@ def main():
     module = AnsibleModule(
         {
             **whole_list.ARGUMENTS,
-            "fqdns": {"type": "list", "elements": "raw", "required": True},
+            # Thousands of names belong neither into the log nor into the result.
+            "fqdns": {"type": "json", "default": "[]", "no_log": True},
             "map": {"type": "path", "default": "/etc/haproxy/maps/hosts.map"},
             "config": {"type": "path", "default": "/etc/haproxy/haproxy.cfg"},
             "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
@@ -193,14 +195,17 @@ def main():
         },
         supports_check_mode=True,
     )
+    items = json.loads(module.params["fqdns"])
+    if not isinstance(items, list):
+        module.fail_json(msg="fqdns: must be a list")
     report = whole_list.Report()
     try:
         with whole_list.guard(module):
-            converge(module, report)
+            converge(module, items, report)
             result = report.result(module._diff)
             if result["changed"]:
                 whole_list.remember_job(module)
-    except (whole_list.Stale, RuntimeApiError) as error:
+    except (whole_list.Stale, RuntimeApiError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

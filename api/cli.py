@@ -30,6 +30,15 @@ def upgrade() -> None:
     run(load().database_url)
 
 
+@db.command()
+@click.option("--message", required=True, help="what the migration does, in a few words")
+def revision(message: str) -> None:
+    """Write a migration for what the models have and the database has not; read it before you keep it."""
+    from api.core.migrate import revision as run
+
+    run(load().database_url, message)
+
+
 @main.command("secret-key")
 def secret_key() -> None:
     """Print a new value for HOSTREEVE_SECRET_KEY."""

@@ -157,14 +157,19 @@ class Clean:
 
 
 @pytest.fixture(scope="session")
-def _clean(settings: Settings, app: Any, prepare: Callable[[Any], Any]) -> Iterator[Clean]:
-    clean = Clean(settings, prepare(app))
-    yield clean
-    clean.close()
+def _cleaners(settings: Settings) -> Iterator[dict[Any, Clean]]:
+    """The remembered states of a database by what made them; None is the empty one."""
+    found = {None: Clean(settings, None)}
+    yield found
+    for clean in found.values():
+        clean.close()
 
 
 @pytest.fixture
-def prepared(_clean: Clean) -> Any:
+def prepared(settings: Settings, app: Any, prepare: Callable[[Any], Any], _cleaners: dict[Any, Clean]) -> Any:
     """A database as ``prepare`` left it, and what it returned."""
-    _clean()
-    return _clean.prepared
+    if prepare not in _cleaners:
+        _cleaners[None]()
+        _cleaners[prepare] = Clean(settings, prepare(app))
+    _cleaners[prepare]()
+    return _cleaners[prepare].prepared

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from api.core.db import Base, insert, now
 from api.core.errors import ApiError, invalid
+from api.core.wire import body_of
 
 HEADER = "Idempotency-Key"
 GRAMMAR = re.compile(r"[\x21-\x7e]{1,128}")
@@ -51,7 +52,7 @@ def requested_key() -> str | None:
 def claim(session: Session, actor_id: uuid.UUID, key: str) -> tuple[Idempotency, bool]:
     """Return the row of a key, and whether it is new; 422 if the key came with another request before."""
     fingerprint = hashlib.sha256(
-        b"\n".join([request.method.encode(), request.full_path.encode(), request.get_data(cache=True)])
+        b"\n".join([request.method.encode(), request.full_path.encode(), body_of(request)])
     ).hexdigest()
     mine = sa.and_(Idempotency.actor_id == actor_id, Idempotency.key == key)
     session.execute(sa.delete(Idempotency).where(mine, Idempotency.created_at < now() - LIFE))

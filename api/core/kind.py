@@ -15,6 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from api.core.db import Base
+
 Item = dict[str, Any]
 
 
@@ -114,17 +116,24 @@ class Kind:
 
 
 class Registry:
-    """All kinds by name, in the order in which they were added (parents first)."""
+    """All kinds by name; parents come first."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, Kind] = {}
+        self._closed = False
 
     def add(self, kind: Kind) -> Kind:
-        """Add a kind; the same name twice is a programming error."""
-        if kind.name in self._kinds:
-            raise ValueError(f"kind {kind.name} is declared twice")
+        """Add a kind; the same name twice, or a kind outside ``api/kinds``, is a programming error."""
+        if self._closed or kind.name in self._kinds:
+            raise ValueError(f"kind {kind.name} is declared twice or too late")
         self._kinds[kind.name] = kind
         return kind
+
+    def close(self) -> None:
+        """Take no more kinds, and put parents first: routes, migrations and hosts all want that order."""
+        tables = [table.name for table in Base.metadata.sorted_tables]
+        self._kinds = dict(sorted(self._kinds.items(), key=lambda item: tables.index(item[0])))
+        self._closed = True
 
     def __getitem__(self, name: str) -> Kind:
         return self._kinds[name]

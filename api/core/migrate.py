@@ -36,3 +36,9 @@ def version(connection: sa.Connection) -> tuple[str, ...]:
 def upgrade(url: str) -> None:
     """Bring a database to the newest version; on PostgreSQL one process at a time, the others wait."""
     command.upgrade(config(url), "head")
+
+
+def revision(url: str, message: str) -> None:
+    """Write the next migration from the difference between the models and a migrated database."""
+    number = len(list(ScriptDirectory.from_config(config()).walk_revisions())) + 1
+    command.revision(config(url), message, autogenerate=True, rev_id=f"{number:04}")

@@ -47,7 +47,7 @@ def test_life_of_a_key(world):
     with world.session() as session:
         stored = session.get(ApiKey, uuid.UUID(row["id"]))
         assert stored.last_used_at is not None and len(stored.hash) == 64
-        half = secret.rpartition("_")[2]
+        half = secret[-43:]
         for table in (ApiKey, Audit, Idempotency):
             assert not any(half in str(found) for found in session.execute(sa.select(table.__table__)))
     gone = world.admin.delete(f"/api-keys/{row['id']}")
@@ -120,7 +120,7 @@ def test_expand():
 
 def test_the_key_of_another_prefix_does_not_fit(world):
     one, two = (issue(world.admin).json["secret"] for _ in range(2))
-    mixed = one.rpartition("_")[0] + "_" + two[-43:]
+    mixed = one[:-43] + two[-43:]
     assert Rest(world.app, mixed).get("/zones").status_code == 401
 
 

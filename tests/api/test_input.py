@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -126,6 +127,17 @@ def test_bodies(untouched, method, name):
     assert refused.headers["X-Trace-Id"] == error["trace_id"] != ""
     if status != 413:
         assert error["details"]["json"]
+
+
+def test_a_large_body_in_chunks(untouched):
+    """Without a Content-Length; the part below the limit would be valid by itself."""
+    data = b'{"name": "chunk"}' + b" " * 3_000_000
+    answer = untouched.admin.client.post(
+        "/regions",
+        headers={**untouched.admin.headers, "Content-Type": "application/json", "Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input": io.BytesIO(data), "wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+    )
+    assert answer.status_code == 413, answer.text
 
 
 def return_unchanged(world):

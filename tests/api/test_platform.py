@@ -99,7 +99,7 @@ def test_what_is_in_use_stays(world):
         f"/clusters/{world['cluster']}": ["lb-addresses", "shards"],
         f"/shards/{world['web']}": ["nodes", "tenants"],
         f"/shards/{world['dns']}": ["nodes", "zones"],
-        f"/brands/{world['acme']}": ["tenants", "webroots", "fqdns", "zones", "records"],
+        f"/brands/{world['acme']}": ["tenants", "zones", "webroots", "fqdns", "records"],
         f"/tenants/{world['acme-tenant']}": ["webroots"],
         f"/webroots/{world['acme-webroot']}": ["fqdns"],
     }

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.core.db import unit_of_work
 from api.core.kind import registry
+from api.core.service import _defaults
 from api.core.settings import Settings
 from api.core.state import EXTENSION
 from api.jobs import dispatch
@@ -48,7 +49,7 @@ class Engine:
     def add(self, kind: str, **values: Any) -> uuid.UUID:
         """Create a row and deliver it, as a request would."""
         with self.transaction() as session:
-            row = registry[kind].model(**values)
+            row = registry[kind].model(**{**_defaults(registry[kind]), **values})
             registry[kind].validate(session, row)
             session.add(row)
             session.flush()

@@ -169,6 +169,11 @@ def maker_for(engine: sa.Engine) -> Maker:
     return sessionmaker(engine, expire_on_commit=False)
 
 
+def keep(session: Session, *rows: Any) -> None:
+    """Hold rows until the session ends: its own references are weak, and a row that went is read again."""
+    session.info.setdefault("kept", []).extend(rows)
+
+
 @contextmanager
 def unit_of_work(maker: Maker, publish: Any) -> Iterator[Session]:
     """One transaction; ``publish(job_id)`` for every job in ``session.info['outbox']`` after the commit.

@@ -13,8 +13,9 @@ from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from api.auth.keys import Actor
 from api.core import audit
+from api.core.db import keep
 from api.core.errors import ApiError, conflict, not_found
-from api.core.kind import Also, Kind, registry
+from api.core.kind import Also, Kind, nowhere, registry
 from api.core.mutation import Outcome
 from api.core.schema import columns_of, is_read_only
 from api.jobs import dispatch
@@ -154,6 +155,7 @@ def _adopt(session: Session, kind: Kind, row: Any, values: dict[str, Any], who: 
         parent = session.scalar(query.with_for_update(read=True, key_share=True, of=target.model))
         if parent is None:
             raise not_found(column.key, f"There is no such {target.name}.")
+        keep(session, parent)
         if parent.delete_requested:
             raise conflict(f"The {target.name} is being deleted.", column.key, "is being deleted")
         if column.key == kind.parent and kind.brand and target.name != "brand":
@@ -161,14 +163,20 @@ def _adopt(session: Session, kind: Kind, row: Any, values: dict[str, Any], who: 
 
 
 def _must_be_empty(session: Session, kind: Kind, row: Any) -> None:
-    """Refuse the deletion of what others still need, naming the kinds; a row's own parts go with it."""
+    """Refuse the deletion of what others still need, naming the kinds; a row's own parts go with it.
+
+    What hosts carry waits for its children that are being deleted; what is only a row would be gone at once.
+    """
     left = []
     for other in registry:
         for column in columns_of(other.model):
             for key in column.foreign_keys:
                 if key.column.table is not kind.model.__table__ or key.ondelete or other.name in kind.takes_along:
                     continue
-                if session.scalar(sa.select(other.model.id).where(column == row.id).limit(1)) is not None:
+                query = sa.select(other.model.id).where(column == row.id)
+                if kind.shards is not nowhere:
+                    query = query.where(other.model.delete_requested.is_(False))
+                if session.scalar(query.limit(1)) is not None:
                     left.append(other.plural)
     if left:
         raise ApiError(409, f"This {kind.name} still has {', '.join(left)}; delete them first.", details={"has": left})

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.core.db import now
+from api.core.db import keep, now
 from api.core.kind import registry
 from api.jobs import dispatch
 from api.jobs.models import Job
@@ -30,7 +30,11 @@ Key = tuple[uuid.UUID, uuid.UUID, str, str, str]
 
 def refresh_cluster(session: Session, cluster_id: uuid.UUID) -> list[Job]:
     """Refresh all FQDNs of a cluster."""
-    fqdn, webroot, tenant, shard = (registry[name].model for name in ("fqdn", "webroot", "tenant", "shard"))
+    fqdn, webroot, tenant, shard, cluster = (
+        registry[name].model for name in ("fqdn", "webroot", "tenant", "shard", "cluster")
+    )
+    # An FQDN that is being created has read the addresses before this change: wait for it, it is then among these.
+    session.execute(sa.select(cluster.id).where(cluster.id == cluster_id).with_for_update(key_share=True))
     return _refresh_all(
         session,
         sa.select(fqdn)
@@ -98,6 +102,8 @@ def _refresh_all(session: Session, query: sa.Select[Any]) -> list[Job]:
 
 def _wanted(session: Session, fqdns: Sequence[Any]) -> Iterator[Key]:
     """Yield the records that should stand."""
+    # Clusters are locked before zones, here and in refresh_cluster.
+    addresses = _addresses(session, [row.id for row in fqdns])
     zones = _zones(session, fqdns)
     names = {
         row.id: "@" if row.fqdn == zones[row.id].name else row.fqdn.removesuffix("." + zones[row.id].name)
@@ -105,7 +111,6 @@ def _wanted(session: Session, fqdns: Sequence[Any]) -> Iterator[Key]:
         if row.id in zones
     }
     own = _own(session, {zone.id for zone in zones.values()}, set(names.values()))
-    addresses = _addresses(session, [row.id for row in fqdns])
     for row in fqdns:
         if row.id not in zones or (zones[row.id].id, names[row.id]) in own:
             continue
@@ -121,6 +126,7 @@ def _zones(session: Session, fqdns: Sequence[Any]) -> dict[uuid.UUID, Any]:
     # A user's record at the same name must not appear or go while we decide about it.
     query = sa.select(zone).where(zone.name.in_(names), zone.delete_requested.is_(False)).order_by(zone.id)
     found = {row.name: row for row in session.scalars(query.with_for_update(key_share=True, of=zone))}
+    keep(session, *found.values())
     innermost = {}
     for row in fqdns:
         zone_row = next((found[suffix] for suffix in domains.suffixes(row.fqdn) if suffix in found), None)
@@ -143,22 +149,25 @@ def _own(session: Session, zone_ids: Iterable[uuid.UUID], names: Iterable[str]) 
 
 
 def _addresses(session: Session, fqdn_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
-    """Return the addresses of each FQDN's cluster."""
-    fqdn, webroot, tenant, shard, address = (
-        registry[name].model for name in ("fqdn", "webroot", "tenant", "shard", "lb_address")
+    """Return the addresses of each FQDN's cluster; they do not change until this transaction ends."""
+    fqdn, webroot, tenant, shard, cluster, address = (
+        registry[name].model for name in ("fqdn", "webroot", "tenant", "shard", "cluster", "lb_address")
     )
-    rows = session.execute(
-        sa.select(fqdn.id, address.address)
+    placed = session.execute(
+        sa.select(fqdn.id, shard.cluster_id)
         .join(webroot, webroot.id == fqdn.webroot_id)
         .join(tenant, tenant.id == webroot.tenant_id)
         .join(shard, shard.id == tenant.shard_id)
-        .join(address, sa.and_(address.cluster_id == shard.cluster_id, address.delete_requested.is_(False)))
         .where(fqdn.id.in_(fqdn_ids))
-    )
+    ).all()
+    ids = {row.cluster_id for row in placed}
+    session.execute(sa.select(cluster.id).where(cluster.id.in_(ids)).order_by(cluster.id).with_for_update(read=True))
     found: dict[uuid.UUID, list[str]] = {}
-    for id_, value in rows:
-        found.setdefault(id_, []).append(value)
-    return found
+    for row in session.scalars(
+        sa.select(address).where(address.cluster_id.in_(ids), address.delete_requested.is_(False))
+    ):
+        found.setdefault(row.cluster_id, []).append(row.address)
+    return {row.id: found.get(row.cluster_id, []) for row in placed}
 
 
 def _new(key: Key, brand_id: uuid.UUID) -> Any:

@@ -88,6 +88,20 @@ def test_conflicting_records(world, together):
         assert sorted(answer.status_code for answer in answers) == [202, 409]
 
 
+def test_a_name_and_a_new_address(world, together):
+    """Whoever comes first, the name has every address of its cluster in the end."""
+    for n in range(4):
+        name = {"fqdn": f"late{n}.acme.example", "webroot_id": world["acme-webroot"]}
+        address = {"address": f"198.51.100.{n + 1}", "cluster_id": world["cluster"]}
+        answers = together(
+            lambda name=name: world.admin.post("/fqdns", name),
+            lambda address=address: world.admin.post("/lb-addresses", address),
+        )
+        assert [answer.status_code for answer in answers] == [202, 202]
+        found = world.admin.get(f"/records?name=late{n}&zone_id={world['acme-zone']}").json["items"]
+        assert len(found) == n + 2, n
+
+
 def test_one_job_per_shard_waits(world, together):
     bodies = [{"fqdn": f"n{n}.acme.example", "webroot_id": world["acme-webroot"]} for n in range(40)]
     answers = together(*(lambda body=body: world.rest["acme"].post("/fqdns", body) for body in bodies))

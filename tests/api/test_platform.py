@@ -108,6 +108,18 @@ def test_what_is_in_use_stays(world):
         assert refused.status_code == 409 and refused.json["error"]["details"] == {"has": has}
 
 
+def test_a_family_can_be_deleted_at_once(world):
+    """Children first, without waiting for the hosts; the parents go with the last child."""
+    acme = world.rest["acme"]
+    for path in ("fqdns/" + world["acme-fqdn"], "webroots/" + world["acme-webroot"], "tenants/" + world["acme-tenant"]):
+        gone = acme.delete(f"/{path}")
+        assert gone.status_code == 202 and gone.json["resource"]["status"] == "deleting", gone.text
+    refused = world.admin.delete(f"/brands/{world['acme']}")
+    assert refused.status_code == 409 and "tenants" in refused.json["error"]["details"]["has"]
+    refused = acme.post("/webroots", {"tenant_id": world["acme-tenant"]})
+    assert refused.status_code == 409 and list(refused.json["error"]["details"]["json"]) == ["tenant_id"]
+
+
 def test_retry_re_drives_what_failed(world):
     path = f"/fqdns/{world['acme-fqdn']}"
     assert world.rest["acme"].post(f"{path}/retry").json["jobs"] == []

@@ -17,10 +17,10 @@ def plan(plan_, purge):
                 plan_.fail(item, reason)
     if plan_.webroots.remove:
         for webroot in sorted(plan_.webroots.remove):
-            for name in host.sites_of.get(webroot, ()):
-                _remove_with(plan_, name, webroot)
+            for name in sorted(host.sites_of.get(webroot, ())):
+                _remove(plan_, name)
     if purge:
-        for name in host.sites.marked():
+        for name in sorted(host.sites.marked()):
             if name not in wanted.named:
                 _remove(plan_, name)
 
@@ -50,15 +50,11 @@ def _plan_one(plan_, item):
     return None
 
 
-def _remove_with(plan_, name, webroot):
-    """Plan to remove a host name with its webroot, unless the list moves it to another one."""
-    key = "sites/%s.conf" % name
-    if key not in plan_.nginx:
-        _remove(plan_, name)
-
-
 def _remove(plan_, name):
-    host, id_ = plan_.host, plan_.id("fqdns", name)
-    plan_.nginx["sites/%s.conf" % name] = None
+    """Plan to remove a host name, unless the list has just moved it to another webroot."""
+    host, id_, key = plan_.host, plan_.id("fqdns", name), "sites/%s.conf" % name
+    if key in plan_.nginx:
+        return
+    plan_.nginx[key] = None
     if not plan_.report.is_failed(id_):
         plan_.note(id_, "no longer served", host.sites.get(name), "", host.sites(name))

@@ -194,17 +194,16 @@ def switch(plan_):
     """Lock and open accounts. What a suspended tenant still runs is ended."""
     for name, on in list(plan_.expire.items()):
         error = accounts.expire(name, on)
-        item = plan_.wanted.tenants[name]
         if error:
-            plan_.fail(item, "suspension: %s" % error)
-        elif on:
-            accounts.kill(item.uid)
+            plan_.fail(plan_.wanted.tenants[name], "suspension: %s" % error)
+    accounts.kill(plan_.wanted.tenants[name].uid for name, on in plan_.expire.items() if on)
 
 
 def remove(plan_, trash):
     """Remove tenants: processes, directories, and the user last, so that a run that is cut off is repeated."""
+    busy = accounts.kill(account.uid for account in plan_.tenants.remove.values())
     for name, account in list(plan_.tenants.remove.items()):
-        error = None if accounts.kill(account.uid) else "some of its processes cannot be killed"
+        error = "some of its processes cannot be killed" if account.uid in busy else None
         if not error:
             trash.throw(plan_.host.tenant_path(name))
             for path in (os.path.join(plan_.host.fpm, name), "/run/hostreeve-fpm/" + name):

@@ -46,12 +46,11 @@ def on_host(plan_, name):
 def _plan_one(plan_, item):
     """Plan a webroot that should exist; returns why it cannot, or None."""
     host, name = plan_.host, item.name
+    if item.tenant not in plan_.wanted.tenants and item.tenant in plan_.wanted.refused:
+        return "tenant %s failed: %s" % (item.tenant, plan_.wanted.refused[item.tenant])
     uid = tenants.uid(plan_, item.tenant)
     if uid is None:
-        reason = plan_.wanted.refused.get(item.tenant)
-        return (
-            "tenant %s failed: %s" % (item.tenant, reason) if reason else "tenant: %s is not on this host" % item.tenant
-        )
+        return "tenant: %s is not on this host" % item.tenant
     before = host.webroots.get(name)
     if before is not None:
         owner = render.webroot_tenant(before) if before.startswith(render.MARK) else None

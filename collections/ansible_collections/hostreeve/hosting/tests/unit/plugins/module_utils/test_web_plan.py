@@ -9,8 +9,14 @@ from ansible_collections.hostreeve.hosting.plugins.module_utils.web import rende
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web.wanted import Fqdn, Webroot
 
 SETTINGS = {
-    "port": 80, "ipv6": True, "php": True, "php_children": 3, "php_idle_seconds": 20, "php_max_requests": 9, "check": True,
-}  # fmt: skip
+    "port": 80,
+    "ipv6": True,
+    "php": True,
+    "php_children": 3,
+    "php_idle_seconds": 20,
+    "php_max_requests": 9,
+    "check": True,
+}
 A, B = "t_aaaaaaaaaa", "t_bbbbbbbbbb"
 WA, WB = "web_aaaaaaaaaa", "web_bbbbbbbbbb"
 TENANTS = [{"id": "ta", "name": A, "uid": 200001}, {"id": "tb", "name": B, "uid": 200002}]

@@ -44,7 +44,20 @@ def role_variables(session: Session, shard: Any) -> dict[str, Any]:
         return {"lb_shards": _back_ends(session, shard)}
     if shard.role == "dns":
         return _name_servers(session, shard)
-    return {}
+    return {"web_trusted_proxies": _load_balancers(session, shard)}
+
+
+def _load_balancers(session: Session, shard: Any) -> list[str]:
+    """Return the addresses whose word about a visitor's address is believed."""
+    node, other = registry["node"].model, registry["shard"].model
+    return list(
+        session.scalars(
+            sa.select(node.address)
+            .join(other, node.shard_id == other.id)
+            .where(other.cluster_id == shard.cluster_id, other.role == "lb", node.delete_requested.is_(False))
+            .order_by(node.name)
+        )
+    )
 
 
 def _back_ends(session: Session, shard: Any) -> list[dict[str, Any]]:

@@ -46,11 +46,11 @@ def validate(session: Session, row: Any) -> None:
 
 
 def shards(session: Session, row: Any) -> Iterable[Any]:
-    """Return the node's own shard, and the load balancers that must know a web node."""
+    """Return the node's own shard, and those of the cluster that must know it: web nodes and load balancers each other."""
     shard = session.get_one(Shard, row.shard_id)
     yield shard
-    if shard.role == "web":
-        yield from session.scalars(sa.select(Shard).where(Shard.cluster_id == shard.cluster_id, Shard.role == "lb"))
+    if other := {"web": "lb", "lb": "web"}.get(shard.role):
+        yield from session.scalars(sa.select(Shard).where(Shard.cluster_id == shard.cluster_id, Shard.role == other))
 
 
 KIND = registry.add(

@@ -46,7 +46,7 @@ def validate(session: Session, row: Any) -> None:
 
 
 def shards(session: Session, row: Any) -> Iterable[Any]:
-    """Return the node's own shard, and those of the cluster that must know it: web nodes and load balancers each other."""
+    """Return the node's own shard and those that must know it: web nodes and load balancers know each other."""
     shard = session.get_one(Shard, row.shard_id)
     yield shard
     if other := {"web": "lb", "lb": "web"}.get(shard.role):

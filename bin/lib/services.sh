@@ -27,10 +27,14 @@ services_environment() {
         HOSTREEVE_SSH_KNOWN_HOSTS HOSTREEVE_SECRET_KEY
 }
 
-# services_running NAME: the process of the pid file lives and is the one that was started (pids come again)
+# services_started PID: when a process was started, in ticks since boot; with the pid, that names it for good
+services_started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+# services_running NAME: the process of the pid file lives, and is the one that was started (pids come again)
 services_running() {
-    [ -s "$services_state/$1.pid" ] && services_pid=$(cat "$services_state/$1.pid") &&
-        tr '\0' ' ' <"/proc/$services_pid/environ" 2>/dev/null | grep -q "HOSTREEVE_DEMO=$1 "
+    [ -s "$services_state/$1.pid" ] || return 1
+    read -r services_pid services_since <"$services_state/$1.pid"
+    [ "$(services_started "$services_pid")" = "$services_since" ]
 }
 
 # services_launch NAME COMMAND…: start a daemon of our own unless it runs
@@ -38,8 +42,8 @@ services_launch() {
     services_name=$1
     shift
     services_running "$services_name" && return
-    HOSTREEVE_DEMO=$services_name setsid "$@" >>"$services_state/$services_name.log" 2>&1 </dev/null &
-    echo $! >"$services_state/$services_name.pid"
+    setsid "$@" >>"$services_state/$services_name.log" 2>&1 </dev/null &
+    echo "$! $(services_started $!)" >"$services_state/$services_name.pid"
 }
 
 # services_wait SECONDS COMMAND…: until it succeeds

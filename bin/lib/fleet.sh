@@ -34,6 +34,9 @@ fleet_container() { echo "hostreeve-$1-$2"; }
 
 fleet_old_cgroups() { [ "$(stat -f -c %T /sys/fs/cgroup 2>/dev/null)" != cgroup2fs ]; }
 
+# Debian 13's podman says with every call that cgroup v1 is old.
+export PODMAN_IGNORE_CGROUPSV1_WARNING=1
+
 fleet_podman() {
     if [ -n "${HOSTREEVE_RUNTIME:-}" ]; then
         podman --runtime "$HOSTREEVE_RUNTIME" "$@"
@@ -55,18 +58,15 @@ fleet_limits() {
 
 fleet_flags() {
     fleet_limits
-    # Lets Debian 13's systemd boot where the machine still has cgroup v1.
-    if fleet_old_cgroups; then echo --env SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1; fi
-    echo "${HOSTREEVE_PODMAN_ARGS:-}"
-}
-
-# Where cgroups are old, podman lays the machine's own tree of systemd's cgroups over the container's. All hosts would then
-# share it, and the first to shut down would remove the others' (after which `podman exec` fails): take it away again.
-fleet_init() {
     if fleet_old_cgroups; then
-        printf 'umount /sys/fs/cgroup/systemd/release_agent /sys/fs/cgroup/systemd; '
+        # podman's systemd mode lays the machine's own tree of cgroups over the container's there (and its fifth version
+        # refuses a cgroup namespace with it): all hosts would share one tree. So do without, and mount what systemd needs.
+        # The last variable lets Debian 13's systemd boot with cgroup v1.
+        echo --systemd=false --env container=podman --tmpfs /run --tmpfs /run/lock --env SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1
+    else
+        echo --systemd=always
     fi
-    echo 'exec /usr/lib/systemd/systemd'
+    echo "${HOSTREEVE_PODMAN_ARGS:-}"
 }
 
 # Each host's systemd watches files; a dozen of them need more watchers than the kernel's default gives to root.
@@ -96,8 +96,8 @@ fleet_boot() { # NAME HOST IP RELEASE
         # shellcheck disable=SC2046  # a list of flags
         fleet_podman run -d --name "$fleet_name" --hostname "$2" --network "hostreeve-$1" --network-alias "$2" \
             --ip "$3" --label "hostreeve.fleet=$1" --label "hostreeve.root=$root" \
-            --privileged --cgroupns private --systemd=always --stop-signal SIGRTMIN+3 --pids-limit -1 \
-            $(fleet_flags) "$(image_name "$4")" /bin/sh -c "$(fleet_init)"
+            --privileged --cgroupns private --stop-signal SIGRTMIN+3 --pids-limit -1 \
+            $(fleet_flags) "$(image_name "$4")" /usr/lib/systemd/systemd
         ;;
     *) fleet_podman start "$fleet_name" ;;
     esac

@@ -113,10 +113,10 @@ fleet_trust() { # NAME HOST IP
         read -r key
         grep -qsxF "$key" /root/.ssh/authorized_keys || echo "$key" >>/root/.ssh/authorized_keys
         chmod 600 /root/.ssh/authorized_keys
-        for try in $(seq 100); do [ -s /etc/ssh/ssh_host_ed25519_key.pub ] && break; sleep 0.2; done
+        for try in $(seq 300); do [ -s /etc/ssh/ssh_host_ed25519_key.pub ] && break; sleep 0.2; done
         cat /etc/ssh/ssh_host_ed25519_key.pub' <"$fleet_dir/key.pub" >"$fleet_dir/hosts.d/$2.pub"
     printf '%s,%s %s\n' "$2" "$3" "$(cut -d' ' -f1,2 "$fleet_dir/hosts.d/$2.pub")" >"$fleet_dir/hosts.d/$2.known"
-    for fleet_try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    for fleet_try in $(seq 60); do
         if ssh-keygen -q -F "$3" -f "$fleet_dir/hosts.d/$2.known" >/dev/null &&
             fleet_answers "$1" "$2" "systemctl is-system-running --wait | grep -qE 'running|degraded'"; then
             return

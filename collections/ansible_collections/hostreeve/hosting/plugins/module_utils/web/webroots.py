@@ -9,6 +9,7 @@ import grp
 import os
 import shutil
 import stat
+from functools import cache
 
 from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web import accounts, render, tenants
@@ -45,37 +46,52 @@ def on_host(plan_, name):
 
 def _plan_one(plan_, item):
     """Plan a webroot that should exist; returns why it cannot, or None."""
-    host, name = plan_.host, item.name
-    if item.tenant not in plan_.wanted.tenants and item.tenant in plan_.wanted.refused:
-        return "tenant %s failed: %s" % (item.tenant, plan_.wanted.refused[item.tenant])
-    uid = tenants.uid(plan_, item.tenant)
-    if uid is None:
+    reason = _obstacle(plan_, item) or _plan_folder(plan_, item)
+    if reason:
+        return reason
+    before = plan_.host.webroots.get(item.name)
+    after = render.webroot(item, tenants.suspended(plan_, item.tenant))
+    if after != before:
+        plan_.nginx["webroots/%s.conf" % item.name] = after
+        plan_.note(item.id, "served as given", before or "", after, plan_.host.webroots(item.name))
+    _plan_pool(plan_, item)
+    return None
+
+
+def _obstacle(plan_, item):
+    """Return why a webroot cannot be, or None: no tenant, somebody else's, or no PHP."""
+    host, wanted = plan_.host, plan_.wanted
+    if item.tenant not in wanted.tenants and item.tenant in wanted.refused:
+        return "tenant %s failed: %s" % (item.tenant, wanted.refused[item.tenant])
+    if tenants.uid(plan_, item.tenant) is None:
         return "tenant: %s is not on this host" % item.tenant
-    before = host.webroots.get(name)
-    if before is not None:
-        owner = render.webroot_tenant(before) if before.startswith(render.MARK) else None
+    text = host.webroots.get(item.name)
+    if text is not None:
+        owner = render.webroot_tenant(text) if text.startswith(render.MARK) else None
         if owner != item.tenant:
-            return "tenant: %s belongs to %s on this host" % (name, owner or "somebody else")
+            return "tenant: %s belongs to %s on this host" % (item.name, owner or "somebody else")
     if item.runtime == "php" and not (plan_.settings["php"] and (host.php or plan_.settings["check"])):
         return "runtime: PHP is not set up on this host (web_php)"
+    return None
+
+
+def _plan_folder(plan_, item):
+    """Plan the directory of a webroot; returns what is in the way, or None."""
+    host, name, uid = plan_.host, item.name, tenants.uid(plan_, item.tenant)
     path = host.tenant_path(item.tenant, name)
     status = lstat(path)
     if status is None:
         plan_.webroots.make[name] = item
         plan_.note(item.id, "created", "", "%s\n" % path, "webroot " + name)
-    elif not stat.S_ISDIR(status.st_mode) or status.st_uid != uid:
+        return None
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid:
         return "%s is in the way: it is not a directory of %s" % (path, item.tenant)
-    else:
-        if not is_folder(status, uid, _group(), 0o710):
-            plan_.webroots.repair[name] = item
-            plan_.note(item.id, "directory repaired", header="webroot " + name)
-        if before is None or render.webroot_folder(before) != item.public_folder:
-            plan_.publics[name] = item
-    after = render.webroot(item, tenants.suspended(plan_, item.tenant))
-    if after != before:
-        plan_.nginx["webroots/%s.conf" % name] = after
-        plan_.note(item.id, "served as given", before or "", after, host.webroots(name))
-    _plan_pool(plan_, item)
+    if not is_folder(status, uid, _group(), 0o710):
+        plan_.webroots.repair[name] = item
+        plan_.note(item.id, "directory repaired", header="webroot " + name)
+    before = host.webroots.get(name)
+    if before is None or render.webroot_folder(before) != item.public_folder:
+        plan_.publics[name] = item
     return None
 
 
@@ -219,6 +235,7 @@ def _fill(base, item):
         handle.write(text)
 
 
+@cache
 def _group():
     try:
         return grp.getgrnam(GROUP).gr_gid

@@ -75,6 +75,8 @@ class Report:
             "changed": any(entry["changed"] for entry in resources.values()),
             "resources": resources,
             "unchanged": len(self._unchanged),
+            # Or ansible-core returns all arguments: megabytes of lists, and the secrets in them, in every event.
+            "invocation": {},
         }
         if diff:
             result["diff"] = self._diff

@@ -33,8 +33,14 @@ class Context:
             yield session
 
 
+#: A socket's path has 107 characters; ansible-core and ssh append up to 30 to the directory of their sockets.
+LONGEST_RUN_DIR = 70
+
+
 def context_for(settings: Settings) -> Context:
-    """Return a context; nothing is connected yet."""
+    """Return a context; nothing is connected yet. ValueError if a setting cannot work."""
+    if len(str(settings.run_dir.resolve())) > LONGEST_RUN_DIR:
+        raise ValueError(f"HOSTREEVE_RUN_DIR must have at most {LONGEST_RUN_DIR} characters: sockets lie below it")
     crypto.use(settings.secret_key)
     engine = engine_for(settings.database_url)
     maker = maker_for(engine)

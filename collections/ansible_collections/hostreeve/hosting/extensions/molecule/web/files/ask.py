@@ -1,4 +1,4 @@
-"""Asks a web host: ask.py ADDRESS '[{"host": ..., "path": ..., "headers": {...}}, ...]' answers with JSON of the same order."""
+"""Asks a web host. ask.py ADDRESS REQUESTS: JSON of [{"host", "path", "headers"}, ...] in, of their answers out."""
 
 import http.client
 import json
@@ -9,7 +9,9 @@ def ask(address, request):
     """Return the answer to one request."""
     connection = http.client.HTTPConnection(address, timeout=20)
     try:
-        connection.request("GET", request.get("path", "/"), headers={"Host": request["host"], **request.get("headers", {})})
+        connection.request(
+            "GET", request.get("path", "/"), headers={"Host": request["host"], **request.get("headers", {})}
+        )
         answer = connection.getresponse()
         body = answer.read().decode("utf-8", "replace")
         return {"status": answer.status, "body": body, "headers": {k.lower(): v for k, v in answer.getheaders()}}

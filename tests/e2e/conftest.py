@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,13 +76,15 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def platform(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(
+    postgres: Callable[[str], str], redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
     """Start API and worker on PostgreSQL and Redis, register the fleet, create a brand, a zone and a tenant."""
     state = tmp_path_factory.mktemp("platform")
     env = {
         **os.environ,
         "PYTHONPATH": f"{ROOT}:{ROOT / 'collections'}",
-        "HOSTREEVE_DATABASE_URL": postgres_url,
+        "HOSTREEVE_DATABASE_URL": postgres("e2e"),
         "HOSTREEVE_REDIS_URL": redis_url,
         "HOSTREEVE_DATA_DIR": str(state / "data"),
         "HOSTREEVE_RUN_DIR": str(state / "run"),

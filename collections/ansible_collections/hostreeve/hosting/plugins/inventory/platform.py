@@ -48,7 +48,8 @@ options:
 """
 
 EXAMPLES = r"""
-# inventory/api.yml: HOSTREEVE_API_KEY=... HOSTREEVE_SHARD=web-a ansible-playbook -i inventory/api.yml playbooks/site.yml
+# inventory/api.yml: HOSTREEVE_API_KEY=... HOSTREEVE_SHARD=web-a \
+#   ansible-playbook -i inventory/api.yml playbooks/site.yml
 plugin: hostreeve.hosting.platform
 url: https://api.example.net
 """

@@ -125,8 +125,7 @@ def remember_job(module):
 def write(path, content, mode=0o644, uid=0, gid=0):
     """Replace a file in a root-owned directory in one step; content is str or bytes."""
     data = content.encode("utf-8") if isinstance(content, str) else content
-    directory, name = os.path.split(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=directory)
+    descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=os.path.dirname(path))
     try:
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(data)

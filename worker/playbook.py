@@ -88,7 +88,7 @@ def environment(settings: Settings, directory: Path) -> dict[str, str]:
         *("-F", "none", "-o", "ControlMaster=auto", "-o", f"ControlPersist={PERSIST_SECONDS}s"),
         *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={settings.ssh_known_hosts.resolve()}"),
         *("-o", "GlobalKnownHostsFile=none", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"),
-        *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
+        *("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=4"),
     ]
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

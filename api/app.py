@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     reader = engine_for(settings.database_url, reading=True)
     app.extensions[EXTENSION] = State(settings, engine, maker, reader, redis, _publisher(settings, maker))
     _trace(app)
-    guard.install(app, app.extensions.setdefault("keyring", Keyring(maker)))
+    guard.install(app, app.extensions.setdefault("keyring", Keyring(maker, reader)))
     rest = errors.EnvelopeApi(app, spec_kwargs={"marshmallow_plugin": MarshmallowPlugin(_schema_name), **SPEC})
     errors.register(app)
     for blueprint in blueprints():

@@ -82,8 +82,9 @@ def _hash(token: str) -> str:
 class Keyring:
     """Finds the actor of a key, with a cache of a few seconds."""
 
-    def __init__(self, maker: Maker) -> None:
+    def __init__(self, maker: Maker, reader: sa.Engine) -> None:
         self._maker = maker
+        self._reader = reader
         self._cache: dict[str, tuple[float, Actor]] = {}
         self._lock = threading.Lock()
 
@@ -111,28 +112,26 @@ class Keyring:
             self._cache.clear()
 
     def _load(self, prefix: str, digest: str) -> Actor | None:
-        with self._maker() as session:
+        with Session(self._reader) as session:
             row = session.scalar(sa.select(ApiKey).where(ApiKey.prefix == prefix))
-            if row is None or not hmac.compare_digest(row.hash, digest):
-                return None
-            if row.revoked_at is not None or not _alive(row.expires_at):
-                return None
-            actor = Actor(
-                row.id,
-                row.name,
-                frozenset(row.scopes),
-                None if row.brands == ["*"] else frozenset(map(uuid.UUID, row.brands)),
-                row.expires_at,
-            )
-            if row.last_used_at is None or now() - row.last_used_at > USED_EVERY:
-                self._touch(session, row)
-            return actor
+        if row is None or not hmac.compare_digest(row.hash, digest):
+            return None
+        if row.revoked_at is not None or not _alive(row.expires_at):
+            return None
+        if row.last_used_at is None or now() - row.last_used_at > USED_EVERY:
+            self._touch(row.id)
+        return Actor(
+            row.id,
+            row.name,
+            frozenset(row.scopes),
+            None if row.brands == ["*"] else frozenset(map(uuid.UUID, row.brands)),
+            row.expires_at,
+        )
 
-    @staticmethod
-    def _touch(session: Session, row: ApiKey) -> None:
+    def _touch(self, key_id: uuid.UUID) -> None:
         try:
-            row.last_used_at = now()
-            session.commit()
+            with self._maker.begin() as session:
+                session.execute(sa.update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now()))
         except sa.exc.DBAPIError as error:
             # Knowing when a key was used is not worth refusing a request.
             log.warning("last_used_not_written", error=type(error).__name__)

@@ -84,7 +84,7 @@ def install(app: Flask, rest: EnvelopeApi) -> None:
 
 def _database() -> str:
     try:
-        with state().engine.connect() as connection:
+        with state().reader.connect() as connection:
             return "" if version(connection) == heads() else "not migrated: run `python -m api db upgrade`"
     except sa.exc.SQLAlchemyError:
         return "does not answer"

@@ -195,21 +195,21 @@ def _nodes(session: Session, shard_ids: Iterable[uuid.UUID]) -> list[tuple[uuid.
 def _owe(session: Session, kind: Kind, owed: Sequence[tuple[uuid.UUID, int, uuid.UUID, uuid.UUID]]) -> None:
     """Write deliveries (resource id, generation, node id, shard id); a newer wish replaces an older one."""
     for part in chunks(owed):
-        statement = insert(session, Delivery).values(
-            [
-                {
-                    "kind": kind.name,
-                    "resource_id": resource,
-                    "node_id": node,
-                    "shard_id": shard,
-                    "generation": generation,
-                    "state": "pending",
-                    "message": "",
-                    "tries": 0,
-                }
-                for resource, generation, node, shard in part
-            ]
-        )
+        rows = [
+            {
+                "kind": kind.name,
+                "resource_id": resource,
+                "node_id": node,
+                "shard_id": shard,
+                "generation": generation,
+                "state": "pending",
+                "message": "",
+                "tries": 0,
+            }
+            for resource, generation, node, shard in part
+        ]
+        # The rows go along as parameters: a statement that holds them all would be compiled anew each time.
+        statement = insert(session, Delivery.__table__)
         session.execute(
             statement.on_conflict_do_update(
                 index_elements=["kind", "resource_id", "node_id"],
@@ -222,7 +222,8 @@ def _owe(session: Session, kind: Kind, owed: Sequence[tuple[uuid.UUID, int, uuid
                     "retry_at": None,
                     "tries": 0,
                 },
-            )
+            ),
+            rows,
         )
 
 

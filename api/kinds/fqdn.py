@@ -15,7 +15,7 @@ from api.core.errors import policy
 from api.core.kind import Carry, Item, Kind, registry
 from api.jobs.models import Job
 from api.kinds import domains, managed_records
-from api.kinds.shard import Shard
+from api.kinds.shard import balancers
 from api.kinds.webroot import Webroot
 
 
@@ -48,7 +48,7 @@ def shards(session: Session, row: Any) -> Iterable[Any]:
     """Return the web shard of the name's tenant and every load balancer shard of its cluster."""
     web = row.webroot.tenant.shard
     yield web
-    yield from session.scalars(sa.select(Shard).where(Shard.cluster_id == web.cluster_id, Shard.role == "lb"))
+    yield from balancers(session, web.cluster_id)
 
 
 def validate(session: Session, row: Any) -> None:

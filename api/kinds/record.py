@@ -15,7 +15,6 @@ from api.core.errors import conflict, invalid
 from api.core.kind import Kind, registry
 from api.jobs.models import Job
 from api.kinds import managed_records
-from api.kinds.shard import Shard
 from api.kinds.zone import Zone
 
 
@@ -89,7 +88,7 @@ KIND = registry.add(
         parent="zone_id",
         part_of="fqdn_id",
         filters=("brand_id", "zone_id", "type", "managed_by"),
-        shards=lambda session, row: [session.get_one(Shard, row.zone.shard_id)],
+        shards=lambda session, row: [row.zone.shard],
         validate=validate,
         before_delete=refuse_managed,
         after_change=change_managed,

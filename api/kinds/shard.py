@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,6 +59,15 @@ def converge(session: Session, row: Any) -> Iterable[Job]:
     if row.generation == 1 or row.delete_requested:
         return ()
     return [dispatch.ensure_job(session, row.id, full=True)]
+
+
+def balancers(session: Session, cluster_id: uuid.UUID) -> Sequence[Shard]:
+    """Return the load balancer shards of a cluster; asked once per transaction, for any number of names."""
+    known: dict[uuid.UUID, Sequence[Shard]] = session.info.setdefault("balancers", {})
+    if cluster_id not in known:
+        query = sa.select(Shard).where(Shard.cluster_id == cluster_id, Shard.role == "lb")
+        known[cluster_id] = session.scalars(query).all()
+    return known[cluster_id]
 
 
 KIND = registry.add(

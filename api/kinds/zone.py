@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from api.core.db import Base, Name, Resource
 from api.core.errors import invalid, policy
@@ -31,6 +31,8 @@ class Zone(Resource, Base):
     )
     dnssec: Mapped[bool] = mapped_column(default=False)
     reversed: Mapped[str] = domains.reversed_of("name")
+
+    shard: Mapped[Shard] = relationship()
 
 
 def item(session: Session, row: Any) -> Item:
@@ -81,7 +83,7 @@ KIND = registry.add(
         parent="brand_id",
         filters=("brand_id",),
         takes_along=("record",),
-        shards=lambda session, row: [session.get_one(Shard, row.shard_id)],
+        shards=lambda session, row: [row.shard],
         validate=validate,
         after_change=change_records,
         carries={"dns": Carry("dns_zones", item)},

@@ -58,18 +58,19 @@ def plans(world, statements):
     return plan
 
 
-QUERIES = ["", "sort=-created_at", "sort=fqdn", "sort=-fqdn", "search=n29", "search=n2999&sort=-fqdn", "status=failed"]
+#: A whole brand comes in the order of an index; a handful of rows may be sorted once they are found.
+LARGE = ["", "sort=-created_at", "sort=fqdn", "sort=-fqdn", "search=n", "search=n&sort=-fqdn"]
+SMALL = ["search=n29", "search=n2999&sort=-fqdn", "status=failed"]
 
 
 def test_lists_walk_an_index(world, plans):
     for rest in (world.admin, world.rest["acme"]):
-        for query in QUERIES:
+        for query in LARGE + SMALL:
             cursor = rest.get(f"/fqdns?limit=2&{query}").json["next_cursor"]
             for page in ("", f"limit=2&cursor={cursor}&" if cursor else ""):
                 plan = plans(rest, f"/fqdns?{page}{query}")
                 assert "Seq Scan" not in plan and "SCAN fqdn'" not in plan, (query, plan)
-                # A handful of failed rows may be sorted; a whole brand may not.
-                if query != "status=failed":
+                if query in LARGE:
                     assert "Sort" not in plan and "TEMP B-TREE" not in plan, (query, plan)
     plan = plans(world.admin, f"/fqdns?webroot_id={world['acme-webroot']}")
     assert "Seq Scan" not in plan and "Sort" not in plan and "TEMP B-TREE" not in plan, plan

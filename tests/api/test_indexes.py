@@ -19,7 +19,9 @@ def statements(world):
     engine, found = world.app.extensions[EXTENSION].reader, []
 
     def remember(_connection, _cursor, statement, parameters, _context, _many):
-        found.append((statement, parameters))
+        # The key is looked up now and then; that is not the list's doing.
+        if "FROM api_key" not in statement:
+            found.append((statement, parameters))
 
     sa.event.listen(engine, "before_cursor_execute", remember)
     yield found

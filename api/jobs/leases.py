@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from api.jobs.models import Lease
-from api.jobs.sql import clock, insert
+from api.jobs.sql import clock, insert, read_clock
 
 
 def acquire(session: Session, hosts: Iterable[str], holder: uuid.UUID, seconds: int) -> dict[str, int] | None:
@@ -20,15 +20,18 @@ def acquire(session: Session, hosts: Iterable[str], holder: uuid.UUID, seconds: 
     names = sorted(set(hosts))
     if not names:
         return {}
+    # Never below the time in seconds: hosts remember the highest token they saw, and must not refuse a platform whose
+    # database was restored from a backup or made anew.
+    least = int(read_clock(session).timestamp())
     statement = insert(session, Lease).values(
         # Sorted, so that two runs that want the same hosts cannot wait for each other.
-        [{"host": name, "holder": holder, "token": 1, "expires_at": clock(session, seconds)} for name in names]
+        [{"host": name, "holder": holder, "token": least, "expires_at": clock(session, seconds)} for name in names]
     )
     statement = statement.on_conflict_do_update(
         index_elements=["host"],
         set_={
             "holder": statement.excluded.holder,
-            "token": Lease.token + 1,
+            "token": sa.case((Lease.token >= least, Lease.token + 1), else_=least),
             "expires_at": statement.excluded.expires_at,
         },
         where=sa.or_(Lease.holder.is_(None), Lease.expires_at < clock(session)),

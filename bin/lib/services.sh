@@ -23,8 +23,10 @@ services_environment() {
     HOSTREEVE_SSH_KEY=$root/.cache/fleet/demo/key
     HOSTREEVE_SSH_KNOWN_HOSTS=$root/.cache/fleet/demo/known_hosts
     HOSTREEVE_SECRET_KEY=$(cat "$services_state/secret")
+    PROMETHEUS_MULTIPROC_DIR=$services_run/metrics
+    mkdir -p "$PROMETHEUS_MULTIPROC_DIR"
     export HOSTREEVE_DATABASE_URL HOSTREEVE_REDIS_URL HOSTREEVE_DATA_DIR HOSTREEVE_RUN_DIR HOSTREEVE_SSH_KEY \
-        HOSTREEVE_SSH_KNOWN_HOSTS HOSTREEVE_SECRET_KEY
+        HOSTREEVE_SSH_KNOWN_HOSTS HOSTREEVE_SECRET_KEY PROMETHEUS_MULTIPROC_DIR
 }
 
 # services_started PID: when a process was started, in ticks since boot; with the pid, that names it for good
@@ -63,7 +65,8 @@ services_start() {
         --dir "$services_state" --appendonly yes --maxmemory-policy noeviction --daemonize no
     cd "$root" || return 1
     python -m api db upgrade
-    services_launch api gunicorn --bind 127.0.0.1:8000 --workers 2 --threads 4 --worker-class gthread 'api.app:create_app()'
+    services_launch api gunicorn -c python:api.gunicorn --bind 127.0.0.1:8000 --workers 2 --threads 4 --worker-class gthread \
+        'api.app:create_app()'
     services_launch worker python -m worker --workers 3
     [ -s "$services_state/api-key" ] ||
         python -m api keys create --name demo --scopes '*' --brands '*' >"$services_state/api-key"

@@ -59,6 +59,11 @@ class Client:
             raise AssertionError(f"{plural} {row['id']} is not {status}: {seen}") from None
         return seen
 
+    def ended(self, job: dict[str, Any]) -> dict[str, Any] | None:
+        """Return a job once it has ended."""
+        seen: dict[str, Any] = self.call("GET", f"/jobs/{job['id']}")
+        return seen if seen["state"] not in {"queued", "running"} else None
+
     def gone(self, plural: str, row: dict[str, Any], seconds: float = 90) -> None:
         """Wait until a deleted resource is really gone."""
         eventually(lambda: self.http.get(f"/{plural}/{row['id']}").status_code == 404, seconds)

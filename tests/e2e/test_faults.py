@@ -41,7 +41,7 @@ def test_a_full_converge_removes_our_orphans_and_no_strangers(platform: Platform
     on_host("web1", "sh", "-c", f"echo '{stranger}' | sed s/8099/8098/ > /etc/nginx/conf.d/stranger.conf")
     try:
         job = client.call("POST", f"/shards/{platform.shards['web-a']['id']}/converge", 202)["jobs"][0]
-        done = eventually(lambda: ended(client, job["id"]), 60)
+        done = eventually(lambda: client.ended(job), 60)
         assert done["state"] == "successful", done
         left = on_host("web1", "ls", sites).split()
         assert "orphan.acme.test.conf" not in left
@@ -51,12 +51,6 @@ def test_a_full_converge_removes_our_orphans_and_no_strangers(platform: Platform
         assert browse(LB, "stays.acme.test").status_code == 200
     finally:
         on_host("web1", "rm", "-f", f"{sites}/stranger.conf", "/etc/nginx/conf.d/stranger.conf")
-
-
-def ended(client: Any, job_id: str) -> dict[str, Any] | None:
-    """Return the job once it has ended."""
-    job = client.call("GET", f"/jobs/{job_id}")
-    return job if job["state"] not in {"queued", "running"} else None
 
 
 def test_retry_re_drives_only_what_is_missing(platform: Platform, site: dict[str, Any]) -> None:

@@ -87,14 +87,8 @@ def test_the_audit_and_the_job_tell_who_and_what(platform: Platform, site: dict[
     assert [row["action"] for row in rows] == ["create"]
     assert rows[0]["actor_name"] == "e2e"
     for job in answer["jobs"]:
-        seen = eventually(lambda job=job: finished(client, job["id"]), 30)
+        seen = eventually(lambda job=job: client.ended(job), 30)
         assert seen["state"] == "successful"
         events = client.call("GET", f"/jobs/{job['id']}/events?offset=0")
         assert any(event["event"] == "playbook_on_stats" for event in events["items"])
         assert "PLAY RECAP" in client.http.get(f"/jobs/{job['id']}/output").text
-
-
-def finished(client: Any, job_id: str) -> dict[str, Any] | None:
-    """Return the job once it has ended."""
-    job = client.call("GET", f"/jobs/{job_id}")
-    return job if job["state"] not in {"queued", "running"} else None

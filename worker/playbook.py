@@ -23,7 +23,7 @@ from worker import processes
 LONGEST_RESULT = 50_000_000
 #: Seconds between SIGTERM and SIGKILL.
 GRACE = 10
-CONNECT_SECONDS = 5
+CONNECT_SECONDS = 10
 #: Seconds that a connection stays open for the next run.
 PERSIST_SECONDS = 600
 INVENTORY = "run.hostreeve.yml"

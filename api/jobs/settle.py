@@ -62,8 +62,8 @@ def settle_report(session: Session, run: Run, host: str, sent: Sent, result: Res
             if rows[-1]["failed"]:
                 _owe_again(session, run, sent.node_id, rows[-1])
     rows = [{"job_id": run.job_id, "host": host, **row} for row in rows]
-    for slice_ in chunks(rows):
-        session.execute(insert(session, JobResource).values(list(slice_)).on_conflict_do_nothing())
+    if rows:
+        session.execute(insert(session, JobResource.__table__).on_conflict_do_nothing(), rows)
     audit_gone(session, run.job_id, recompute(session, touched))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +55,16 @@ def loops(**env: str) -> tuple[float, float]:
 
 
 def expect(host: str, name: str, text: str) -> None:
-    """Stop the bench if a host does not serve a name: a figure for work that was not done is worthless."""
-    page = subprocess.run(
-        ["curl", "-sS", "-m", "10", "-H", f"Host: {name}", f"http://{fleet.WEB[host]}/"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if text not in page.stdout:
-        raise SystemExit(f"{host} does not serve {name}: {page.stdout[:500]}{page.stderr}")
+    """Stop the bench if a host does not serve a name: a figure for work that was not done is worthless.
+
+    nginx takes a moment to carry out a reload that nobody waits for.
+    """
+    command = ["curl", "-sS", "-m", "10", "-H", f"Host: {name}", f"http://{fleet.WEB[host]}/"]
+    end = time.monotonic() + 60
+    while text not in (page := subprocess.run(command, capture_output=True, text=True, check=False)).stdout:
+        if time.monotonic() > end:
+            raise SystemExit(f"{host} does not serve {name}: {page.stdout[:500]}{page.stderr}")
+        time.sleep(0.2)
 
 
 def first_time(lists: dict[str, Any]) -> tuple[float, float]:

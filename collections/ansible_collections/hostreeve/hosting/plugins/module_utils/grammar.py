@@ -108,7 +108,7 @@ def environment(value):
 
 
 def limits(value):
-    """Limits of a tenant's slice: {cpu_percent, memory_mb, tasks}, each a whole number of its range; none is required."""
+    """Limits of a tenant's slice: {cpu_percent, memory_mb, tasks}, whole numbers of a range; none is required."""
     if not isinstance(value, dict) or not set(value) <= set(LIMITS):
         raise ValueError("must be a mapping of " + ", ".join(LIMITS))
     for key, item in value.items():

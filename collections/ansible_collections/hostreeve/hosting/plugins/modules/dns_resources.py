@@ -15,8 +15,8 @@ description:
     zone's serial rises only when something of it changed.
   - Every item is checked on its own. A record that is refused is reported as failed and its rrset keeps its previous
     version; all others are applied.
-  - On a secondary a zone is reported once it was transferred, so that a report says what the host serves. A zone made or
-    removed there is a change of the host. What a zone holds changes on the primary and counts there only.
+  - On a secondary a zone is reported once it was transferred, so that a report says what the host serves. Making or
+    removing a zone is a change of that host. What a zone holds changes on the primary and counts there only.
   - Zones of another account than C(hostreeve) are never touched, and refused if they stand in the list.
 version_added: 0.1.0
 author:

@@ -30,4 +30,6 @@ def ask(server, question):
 
 
 wanted = json.load(sys.stdin)
-json.dump({server: {each: ask(server, each) for each in wanted["questions"]} for server in wanted["servers"]}, sys.stdout)
+json.dump(
+    {server: {each: ask(server, each) for each in wanted["questions"]} for server in wanted["servers"]}, sys.stdout
+)

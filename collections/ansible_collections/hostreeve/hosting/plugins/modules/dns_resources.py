@@ -158,6 +158,7 @@ unchanged:
 
 import base64
 import binascii
+import ipaddress
 import time
 import traceback
 from dataclasses import replace
@@ -204,7 +205,8 @@ class Server:
         self.module, self.api, self.database, self.report = module, api, database, report
         params = module.params
         self.key = params["tsig_name"]
-        self.primaries = (params["primary"],) if params["mode"] == "secondary" else ("",)
+        # PowerDNS keeps addresses in their canonical form.
+        self.primaries = (str(ipaddress.ip_address(params["primary"])),) if params["mode"] == "secondary" else ("",)
         self.settings = (self.kind, self.primaries, frozenset({(self.key_kind, self.key)}))
         self.timers = params["soa"]
 

@@ -74,9 +74,9 @@ class Client:
         self.gone(plural, row)
 
 
-def dig(server: str, name: str, kind: str = "A") -> list[str]:
+def dig(server: str, name: str, kind: str = "A", *flags: str) -> list[str]:
     """Ask one name server; sorted answers."""
-    command = ["dig", "+short", "+time=2", "+tries=1", f"@{server}", name, kind]
+    command = ["dig", "+short", "+time=2", "+tries=1", *flags, f"@{server}", name, kind]
     return sorted(subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")[:-1])
 
 

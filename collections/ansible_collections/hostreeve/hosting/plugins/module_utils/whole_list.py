@@ -55,9 +55,7 @@ class Report:
                 entry["msg"] += "; " + message
         if before != after and len(self._diff) < DIFF_CAP:
             header = header or id_
-            self._diff.append(
-                {"before_header": header, "after_header": header, "before": before, "after": after}
-            )
+            self._diff.append({"before_header": header, "after_header": header, "before": before, "after": after})
 
     def unchanged(self, id_):
         """Record that the resource was as wanted; a change or failure of the same id wins."""

@@ -24,6 +24,7 @@ from api.jobs.settle import Run, fail_host, settle_node, settle_report
 from worker import processes
 from worker.context import Context, context_for
 from worker.events import EventLog
+from worker.gather import gather
 from worker.playbook import Stop, play, private_directory
 from worker.reporter import UNREACHABLE, Reporter, attempt
 
@@ -69,6 +70,7 @@ def take(context: Context, job_id: uuid.UUID) -> Claim | None:
     if job is None:
         return None
     if not job.full:
+        gather(context, job.shard_id)
         attempt(context, lambda session: set_aside(session, job.shard_id))
     try:
         return attempt(context, lambda session: claim(session, job_id, name, context.settings.lease_seconds))

@@ -103,7 +103,7 @@ def _trace(app: Flask) -> None:
     def end(response: Response) -> Response:
         response.headers["X-Trace-Id"] = g.trace_id
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
         if request.method not in ("GET", "HEAD") or response.status_code >= 500:
             log.info(
                 "request",

@@ -56,6 +56,9 @@ class Kind:
     parent: str | None = None
     #: column that ``search`` looks at, by prefix
     title: str = "name"
+    #: fields by which people tell rows of one parent apart where the title cannot (the platform makes it up, or it is
+    #: not unique); for clients that look a row up by what a person wrote down
+    identity: tuple[str, ...] = ()
     #: columns that lists filter by; the title and the status are always among them
     filters: tuple[str, ...] = ()
     #: columns that lists sort by; never null. The title is always among them, and an index comes with each

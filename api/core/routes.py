@@ -100,7 +100,9 @@ def _reads(blp: Blueprint, kind: Kind) -> None:
     @blp.arguments(query_schema(kind, list(orders))(), location="query", unknown=ma.RAISE)
     @errors(blp, 400, 422)
     @blp.response(200, page_schema(kind.model.__name__, view))
-    @blp.doc(operationId=f"list_{kind.plural.replace('-', '_')}", summary=f"List {kind.plural}")
+    @blp.doc(
+        operationId=f"list_{kind.plural.replace('-', '_')}", summary=f"List {kind.plural}", **{"x-kind": facts(kind)}
+    )
     def list_(query: dict[str, Any]) -> Response:
         limit, cursor, search = query.pop("limit"), query.pop("cursor"), query.pop("search")
         # What a search finds lies together in the order of the title, and nowhere else.
@@ -173,6 +175,11 @@ def _action(blp: Blueprint, kind: Kind, action: str, result: type[ma.Schema]) ->
         if action == "retry":
             return mutate(action, lambda session: service.retry(session, kind, id, actor()))
         return mutate(action, lambda session: service.act(session, kind, action, id, actor()))
+
+
+def facts(kind: Kind) -> dict[str, Any]:
+    """Return what a generic client must know of a kind and cannot read from its schemas."""
+    return {"name": kind.name, "title": kind.title, "parent": kind.parent, "identity": list(kind.identity)}
 
 
 def orders_of(kind: Kind) -> dict[str, Order]:

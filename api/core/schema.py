@@ -14,7 +14,7 @@ from marshmallow_sqlalchemy import ModelConverter
 from api.core import hostnames
 from api.core.db import STATUSES, JsonList, JsonMap
 from api.core.fields import TYPES, Flag, Text, Uuid, Whole
-from api.core.kind import Kind
+from api.core.kind import Kind, registry
 from api.core.paging import PageQuery
 
 
@@ -110,6 +110,10 @@ def _check_of(column: sa.Column[Any]) -> Callable[[Any], Any] | None:
 def _field(model: Any, column: sa.Column[Any], **kwargs: Any) -> ma.fields.Field[Any]:
     info = column.info
     metadata = {key: info[key] for key in ("example", "description") if key in info}
+    for key in column.foreign_keys:
+        metadata["x-refers-to"] = registry[key.column.table.name].plural
+    if info.get("secret"):
+        metadata["writeOnly"] = True
     if info.get("optional"):
         kwargs.setdefault("required", False)
     if "choices" in info:

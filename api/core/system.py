@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import redis
 import sqlalchemy as sa
 import structlog
 import swagger_ui_bundle
-from flask import Flask, Response, send_from_directory
+from flask import Flask, Response, request, send_from_directory
 
 from api.auth.guard import public
 from api.core.errors import EnvelopeApi, envelope
@@ -60,10 +61,13 @@ def install(app: Flask, rest: EnvelopeApi) -> None:
     @app.get("/openapi.json")
     @public
     def openapi() -> Response:
-        """Describe the API; the description itself is no secret."""
+        """Describe the API; the description itself is no secret. Command lines ask each time whether it changed."""
         if not description:
             description["body"] = encode(rest.spec.to_dict())
-        return answer(description["body"])
+            description["etag"] = hashlib.sha256(description["body"]).hexdigest()
+        response = answer(description["body"], headers={"Cache-Control": "no-cache"})
+        response.set_etag(description["etag"])
+        return cast(Response, response.make_conditional(request))
 
     @app.get("/docs")
     @public

@@ -87,6 +87,7 @@ KIND = registry.add(
         plural="records",
         parent="zone_id",
         part_of="fqdn_id",
+        identity=("name", "type", "content"),
         filters=("brand_id", "zone_id", "type", "managed_by"),
         shards=lambda session, row: [row.zone.shard],
         validate=validate,

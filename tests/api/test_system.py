@@ -54,6 +54,18 @@ def test_the_secret_key_is_asked_for(settings):
     broken(settings)
 
 
+def test_the_description_is_asked_for_cheaply_and_tells_what_clients_need(anonymous):
+    first = anonymous.get("/openapi.json")
+    again = anonymous.get("/openapi.json", If_None_Match=first.headers["ETag"])
+    assert (again.status_code, again.data) == (304, b"")
+    assert anonymous.get("/openapi.json", If_None_Match='"other"').data == first.data
+    tenants = first.json["paths"]["/tenants"]["get"]["x-kind"]
+    assert tenants == {"name": "tenant", "title": "name", "parent": "brand_id", "identity": ["label"]}
+    schemas = first.json["components"]["schemas"]
+    assert schemas["Fqdn"]["properties"]["webroot_id"]["x-refers-to"] == "webroots"
+    assert schemas["ShardCreate"]["properties"]["tsig_secret"]["writeOnly"] is True
+
+
 def test_metrics(world):
     world.admin.get("/zones")
     world.admin.get("/zones/00000000-0000-0000-0000-000000000000")

@@ -22,18 +22,17 @@ every refusal into a ``Failure`` with the right exit code, so commands need not 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any, NoReturn
+from functools import cached_property
+from typing import Any
 
 import click
-from rich.text import Text
 
+from hostctl import description
 from hostctl.client import Client
-from hostctl.errors import Exit, Failure
-from hostctl.output import Output, clean
+from hostctl.kinds import Kinds
+from hostctl.lookup import Lookup
+from hostctl.output import Output
 from hostctl.settings import Settings
 
 
@@ -54,6 +53,21 @@ class App:
     def client(self) -> Client:
         """The server."""
         return Client(self.settings)
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """What the server's description says about kinds."""
+        return Kinds(description.load(self.client))
+
+    @cached_property
+    def kept_kinds(self) -> Kinds:
+        """The same from the cache, however old: for completion and pages of help."""
+        return Kinds(description.load(self.client, revalidate=False))
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """From names to resources."""
+        return Lookup(self.client, self.kinds)
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)
@@ -90,72 +104,3 @@ class Group(KnowsJson, click.Group):
 
     command_class = Command
     group_class = type
-
-
-class Main(Group):
-    """The main command: commands come from modules on demand, failures are told in one place."""
-
-    def __init__(self, *args: Any, modules: dict[str, str] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.modules = modules or {}
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands."""
-        return sorted({*super().list_commands(ctx), *self.modules})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, importing its module."""
-        if cmd_name in self.modules:
-            module, _, attribute = self.modules[cmd_name].partition(":")
-            command: click.Command = getattr(__import__(module, fromlist=[attribute]), attribute)
-            return command
-        return super().get_command(ctx, cmd_name)
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run; a failure is printed and becomes the exit code."""
-        app, run = App(), partial[Any](super().main, *args)
-        if not kwargs.pop("standalone_mode", True):
-            return run(**kwargs, standalone_mode=False, obj=app)
-        _run(lambda: run(**kwargs, standalone_mode=False, obj=app), app.out)
-
-
-def _run(work: Callable[[], Any], out: Output) -> NoReturn:
-    """Call, and exit as the commands' results, failures and interruptions say."""
-    try:
-        # Outside of standalone mode click returns the code of ctx.exit().
-        code = work()
-        raise SystemExit(code if isinstance(code, int) else 0)
-    except Failure as failure:
-        _tell(failure, out)
-        raise SystemExit(failure.status) from None
-    except click.ClickException as error:
-        _show(error, out)
-        raise SystemExit(error.exit_code) from None
-    except (click.Abort, KeyboardInterrupt):
-        out.say("interrupted")
-        raise SystemExit(130) from None
-    except BrokenPipeError:
-        # The reader has seen enough (``| head``). Python would complain once more when it closes stdout.
-        import os
-        import sys
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
-
-
-def _show(error: click.ClickException, out: Output) -> None:
-    """Print click's own errors: usage, unreadable files."""
-    context = getattr(error, "ctx", None)
-    if context is not None and not out.json:
-        click.echo(context.get_usage(), err=True)
-    _tell(Failure(error.format_message(), Exit.USAGE), out)
-
-
-def _tell(failure: Failure, out: Output) -> None:
-    if out.json:
-        error = failure.error or {"message": failure.message, "details": failure.lines}
-        click.echo(json.dumps({"error": error, "exit_code": failure.status}), err=True)
-        return
-    out.stderr.print(Text("error: ", style="bold red") + Text(clean(failure.message)))
-    for line in failure.lines:
-        out.stderr.print(Text("  " + clean(line)))

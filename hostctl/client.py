@@ -39,8 +39,6 @@ class Client:
             except OSError as error:
                 raise Failure(f"The CA file {settings.ca_file} cannot be read: {error}", Exit.USAGE) from None
         headers = {"User-Agent": "hostctl", "Accept": "application/json"}
-        if settings.key:
-            headers["Authorization"] = f"Bearer {settings.key}"
         # Redirects are not followed: a key must not travel where somebody else points.
         self.http = httpx.Client(headers=headers, timeout=settings.timeout, verify=verify)
 
@@ -65,9 +63,17 @@ class Client:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return self.parsed(self.request(method, path, json=body, headers=headers))
 
-    def request(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+    def authorization(self) -> dict[str, str]:
+        """Return the header that tells who asks; Failure if there is no key."""
+        if not self.settings.key:
+            raise Failure("No API key: set HOSTCTL_KEY_FILE, HOSTCTL_KEY, or a profile's key_file.", Exit.AUTH)
+        return {"Authorization": f"Bearer {self.settings.key}"}
+
+    def request(self, method: str, path: str, *, public: bool = False, **kwargs: Any) -> httpx.Response:
         """Return a successful answer; Failure for any other. Tries again after a broken connection."""
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
+        if not public:
+            kwargs["headers"] = {**kwargs.get("headers", {}), **self.authorization()}
         pause = PAUSE
         for left in reversed(range(TRIES)):
             wait = pause

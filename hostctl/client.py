@@ -60,8 +60,12 @@ class Client:
 
     def mutate(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> Any:
         """Carry out a mutation; return ``{"resource", "jobs", …}``. ``key`` is the Idempotency-Key, new without it."""
+        return self.parsed(self.send(method, path, body, key=key))
+
+    def send(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> httpx.Response:
+        """The same, with the answer's headers."""
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        return self.parsed(self.request(method, path, json=body, headers=headers))
+        return self.request(method, path, json=body, headers=headers)
 
     def authorization(self) -> dict[str, str]:
         """Return the header that tells who asks; Failure if there is no key."""

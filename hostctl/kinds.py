@@ -76,6 +76,8 @@ class Kind:
     #: GET /kind/{id}/<name> with a page as answer → what it lists
     lists: dict[str, str] = field(default_factory=dict)
     help: str = ""
+    #: the server says how its rows are told apart, so a file may describe them
+    applicable: bool = False
 
     @property
     def path(self) -> str:
@@ -138,6 +140,7 @@ class Kinds(dict[str, Kind]):
             actions=self._below(path, "post"),
             lists=self._below(path, "get"),
             help=text,
+            applicable="x-kind" in many["get"],
         )
 
     def _below(self, path: str, method: str) -> dict[str, str]:

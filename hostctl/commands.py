@@ -14,7 +14,7 @@ from hostctl.base import App, Command, Group
 from hostctl.errors import Failure
 from hostctl.kinds import Fields, Kind
 from hostctl.lookup import label
-from hostctl.options import body, options
+from hostctl.options import body, kind_of, options
 from hostctl.output import clean
 from hostctl.waiting import TIMEOUT
 
@@ -64,8 +64,22 @@ def _following() -> list[click.Parameter]:
     ]
 
 
-def _reference(kind: Kind) -> click.Parameter:
-    return click.Argument(["reference"], metavar="ID|NAME", shell_complete=partial(_complete, kind))
+def _reference(kind: Kind) -> list[click.Parameter]:
+    """Return the argument that names a resource, and where names are used again in each parent, an option for that."""
+    found: list[click.Parameter] = [
+        click.Argument(["reference"], metavar="ID|NAME", shell_complete=partial(_complete, kind))
+    ]
+    if kind.title in kind.identity and kind.parent in kind.filters:
+        text = f"Its {kind.parent.removesuffix('_id')}, where the name alone is ambiguous."
+        found.append(click.Option(["--in", "inside"], metavar="ID|NAME", help=text))
+    return found
+
+
+def _id(app: App, kind: Kind, reference: str, inside: str | None) -> str:
+    within: dict[str, Any] = {}
+    if inside and kind.parent:
+        within[kind.parent] = app.lookup.id(kind_of(kind.view[kind.parent], app.kinds), inside)
+    return app.lookup.id(kind, reference, **within)
 
 
 def _complete(kind: Kind, ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -92,20 +106,22 @@ def _list(group: click.Group, kind: Kind) -> None:
 
 
 def _list_below(group: click.Group, kind: Kind, name: str, summary: str) -> None:
-    def work(app: App, *, reference: str, limit: int, everything: bool, columns: str | None) -> None:
-        id_ = app.lookup.id(kind, reference)
+    def work(
+        app: App, *, reference: str, limit: int, everything: bool, columns: str | None, inside: str | None = None
+    ) -> None:
+        id_ = _id(app, kind, reference, inside)
         rows = app.client.items(f"{kind.path}/{id_}/{name}", limit=None if everything else limit + 1)
         results.table(app.out, rows, columns, None if everything else limit)
 
-    _add(group, name, summary, [_reference(kind), *_limits()], work)
+    _add(group, name, summary, [*_reference(kind), *_limits()], work)
 
 
 def _show(group: click.Group, kind: Kind) -> None:
-    def work(app: App, *, reference: str) -> None:
-        row = app.lookup.row(kind, reference)
+    def work(app: App, *, reference: str, inside: str | None = None) -> None:
+        row = app.client.get(f"{kind.path}/{_id(app, kind, reference, inside)}")
         app.out.data(row) if app.out.json else app.out.fields(row)
 
-    _add(group, "show", f"Show one {kind.name}.", [_reference(kind)], work)
+    _add(group, "show", f"Show one {kind.name}.", _reference(kind), work)
 
 
 def _create(group: click.Group, kind: Kind, fields: Fields) -> None:
@@ -126,33 +142,48 @@ def _update(group: click.Group, kind: Kind, fields: Fields) -> None:
         values = {**dict.fromkeys(given.pop("null", ())), **body(fields, given, app.lookup)}
         if not values:
             raise click.UsageError("There is nothing to change: give an option.")
-        path = f"{kind.path}/{app.lookup.id(kind, reference)}"
+        path = f"{kind.path}/{_id(app, kind, reference, given.pop('inside', None))}"
         result = app.client.mutate("PATCH", path, values, key=idempotency_key or "")
         results.mutation(app, kind, result, wait_timeout if wait else None)
 
     null = [click.Option(["--null"], type=click.Choice(empty), multiple=True, help="Empty a field.")] if empty else []
-    params = [_reference(kind), *options(fields.values(), changing=True), *null, *_following()]
+    params = [*_reference(kind), *options(fields.values(), changing=True), *null, *_following()]
     _add(group, "update", f"Change a {kind.name}. What may be repeated replaces all that stands.", params, work)
 
 
 def _delete(group: click.Group, kind: Kind) -> None:
     def work(
-        app: App, *, reference: str, yes: bool, wait: bool, wait_timeout: float, idempotency_key: str | None
+        app: App,
+        *,
+        reference: str,
+        yes: bool,
+        wait: bool,
+        wait_timeout: float,
+        idempotency_key: str | None,
+        inside: str | None = None,
     ) -> None:
-        row = app.lookup.row(kind, reference)
+        row = app.client.get(f"{kind.path}/{_id(app, kind, reference, inside)}")
         if not yes and sys.stdin.isatty() and sys.stderr.isatty():
             click.confirm(f"Delete {kind.name} {clean(label(kind, row))} ({clean(row['id'])})?", abort=True, err=True)
         result = app.client.mutate("DELETE", f"{kind.path}/{row['id']}", key=idempotency_key or "")
         results.mutation(app, kind, result, wait_timeout if wait else None)
 
     yes = click.Option(["-y", "--yes"], is_flag=True, help="Do not ask (nobody is asked without a terminal).")
-    _add(group, "delete", f"Delete a {kind.name}.", [_reference(kind), yes, *_following()], work)
+    _add(group, "delete", f"Delete a {kind.name}.", [*_reference(kind), yes, *_following()], work)
 
 
 def _act(group: click.Group, kind: Kind, action: str, summary: str) -> None:
-    def work(app: App, *, reference: str, wait: bool, wait_timeout: float, idempotency_key: str | None) -> None:
-        path = f"{kind.path}/{app.lookup.id(kind, reference)}/{action}"
+    def work(
+        app: App,
+        *,
+        reference: str,
+        wait: bool,
+        wait_timeout: float,
+        idempotency_key: str | None,
+        inside: str | None = None,
+    ) -> None:
+        path = f"{kind.path}/{_id(app, kind, reference, inside)}/{action}"
         result = app.client.mutate("POST", path, key=idempotency_key or "")
         results.mutation(app, kind, result, wait_timeout if wait else None)
 
-    _add(group, action, f"{summary}.", [_reference(kind), *_following()], work)
+    _add(group, action, f"{summary}.", [*_reference(kind), *_following()], work)

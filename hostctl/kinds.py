@@ -186,9 +186,11 @@ class Kinds(dict[str, Kind]):
         body = self._resolve(operation.get("requestBody", {}))
         return self._fields(body.get("content", {}).get("application/json", {}).get("schema", {}))
 
-    @staticmethod
-    def _filter(item: dict[str, Any], view: Fields) -> Schema:
-        """Return a parameter's schema; what the field refers to stands in the resource only."""
-        schema = {**item.get("schema", {}), "description": item.get("description", "")}
-        refers_to = view[item["name"]].refers_to if item["name"] in view else None
+    def _filter(self, item: dict[str, Any], view: Fields) -> Schema:
+        """Return a parameter's schema; what it refers to stands in the resource, or its name says so."""
+        name, schema = item["name"], {**item.get("schema", {}), "description": item.get("description", "")}
+        refers_to = view[name].refers_to if name in view else None
+        plural = name.removesuffix("_id").replace("_", "-") + "s"
+        if not refers_to and name.endswith("_id") and f"/{plural}" in self.paths:
+            refers_to = plural
         return {**schema, "x-refers-to": refers_to} if refers_to else schema

@@ -49,10 +49,6 @@ class Lookup:
         """Return the id of what a text names; Failure if there is none or there are several."""
         return text.lower() if is_id(text) else str(self.one(kind, text, **within)["id"])
 
-    def row(self, kind: Kind, text: str, **within: Any) -> dict[str, Any]:
-        """Return the resource that a text names."""
-        return dict(self.client.get(f"{kind.path}/{self.id(kind, text, **within)}"))
-
     def one(self, kind: Kind, name: str, **within: Any) -> dict[str, Any]:
         """Return the only resource of a name; ``within`` narrows it down by the list's filters."""
         found = self.named(kind, name, **within)

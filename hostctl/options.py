@@ -15,7 +15,7 @@ from hostctl.lookup import Lookup
 from hostctl.output import clean
 
 #: Options of the commands themselves; a field of such a name becomes --field-NAME.
-RESERVED = {"all", "columns", "field", "help", "idempotency-key", "json", "limit", "null", "sort", "wait",
+RESERVED = {"all", "columns", "field", "help", "idempotency-key", "in", "json", "limit", "null", "sort", "wait",
             "wait-timeout", "yes"}  # fmt: skip
 SECRET_MOST = 65_536
 

@@ -33,6 +33,7 @@ def apply(app: App, path: str, *, dry_run: bool, retry_failed: bool, wait: bool,
     shape.read(file.data)
     shape.check_findable()
     shape.check_twins()
+    shape.check_secrets(file.directory)
     check(file, shape)
     resolve(shape, app.lookup)
     check(file, shape)

@@ -12,7 +12,6 @@ from typing import Any
 
 from hostctl import waiting
 from hostctl.apply import match
-from hostctl.apply.load import spelled
 from hostctl.apply.shape import Item, Shape
 from hostctl.client import Client
 from hostctl.errors import Exit, Failure
@@ -81,7 +80,7 @@ class Run:
             needs = [item.parent, *item.references.values()]
             lacking = [need for need in needs if isinstance(need, Item) and need.action in ("failed", "blocked")]
             if lacking:
-                item.action, item.message = "blocked", f"needs {spelled(lacking[0].path)}, which failed"
+                item.action, item.message = "blocked", f"needs {lacking[0].place()}, which failed"
             else:
                 self._try(item, retry)
             self._told(item)
@@ -99,7 +98,7 @@ class Run:
         except Failure as failure:
             if failure.code is Exit.UNREACHABLE or failure.error.get("code") == "AUTHENTICATION_ERROR":
                 raise
-            item.action, item.message = "failed", "; ".join(_reasons(item, failure))
+            item.fail(*_reasons(item, failure))
 
     def _create(self, item: Item) -> None:
         if self._dry:
@@ -127,14 +126,13 @@ class Run:
     def _update(self, item: Item, row: dict[str, Any]) -> None:
         changes, fixed = match.differences(item, row)
         if row.get("delete_requested"):
-            item.action, item.message = "failed", "is being deleted; apply again when it is gone"
+            item.fail(f"{item.place()}: is being deleted; apply again when it is gone")
         elif fixed:
-            texts = (f"{_short(item, name)}: {why}" for name, why in fixed.items())
-            item.action, item.message = "failed", "; ".join(texts)
+            item.fail(*(f"{item.place(name)}: {why}" for name, why in fixed.items()))
         elif not changes:
             item.action = "unchanged"
         elif self._dry:
-            item.action, item.message = "would update", ", ".join(_short(item, name) for name in changes)
+            item.action, item.message = "would update", ", ".join(changes)
         else:
             result = self._client.mutate("PATCH", f"{item.kind.path}/{row['id']}", changes)
             # What was only spelled differently is no change to the server, and then none to us.
@@ -158,16 +156,12 @@ class Run:
         before = item.row or {}
         row = waiting.look(self._client, item.kind, str(before["id"]))
         if row is None:
-            item.action, item.message, item.row = "failed", "was deleted meanwhile", None
+            item.row = None
+            item.fail(f"{item.place()}: was deleted meanwhile")
             self._told(item)
         elif row != before:
             item.row = row
             self._told(item)
-
-
-def _short(item: Item, name: str) -> str:
-    fields = item.kind.create or {}
-    return fields[name].short if name in fields else name
 
 
 def _reasons(item: Item, failure: Failure) -> list[str]:
@@ -175,9 +169,9 @@ def _reasons(item: Item, failure: Failure) -> list[str]:
     details = failure.error.get("details")
     fields = details.get("json") if isinstance(details, dict) else None
     if not isinstance(fields, dict) or not fields:
-        return [failure.message]
+        return [f"{item.place()}: {failure.message}"]
     found = []
     for name, reasons in fields.items():
         texts = reasons if isinstance(reasons, list) else [json.dumps(reasons)]
-        found += [f"{spelled((*item.path, _short(item, str(name))))}: {text}" for text in texts]
+        found += [f"{item.place(str(name))}: {text}" for text in texts]
     return found

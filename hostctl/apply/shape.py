@@ -7,8 +7,10 @@ References go by name: ``shard: web-a``. An item that is only a text is its name
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -62,6 +64,16 @@ class Item:
     def id(self) -> str | None:
         """The id, once it exists."""
         return None if self.row is None else str(self.row["id"])
+
+    def fail(self, *reasons: str) -> None:
+        """Give up on the item; each reason names its place."""
+        self.action = "failed"
+        self.message = "; ".join(reasons)
+
+    def place(self, name: str = "") -> str:
+        """Return where the item, or a field of it, stands in the file."""
+        fields = self.kind.create or {}
+        return spelled((*self.path, fields[name].short if name in fields else name) if name else self.path)
 
     @property
     def is_bad(self) -> bool:
@@ -167,6 +179,14 @@ class Shape:
                 inside = ", ".join(key for key, kind in self.below(item.kind).items() if kind.create)
                 self.problems.append((item.path, f"needs one of {inside}, or its {item.kind.title}, to be found by"))
 
+    def check_secrets(self, directory: Path) -> None:
+        """Refuse secrets whose file cannot be read: half of the rest would be made before that shows."""
+        for item in self.items:
+            for name, path in item.secrets.items():
+                if not os.access(directory / path, os.R_OK):
+                    place = (*item.path, (item.kind.create or {})[name].short + FILE)
+                    self.problems.append((place, f"{directory / path} cannot be read"))
+
     def check_twins(self) -> None:
         """Refuse two items that mean the same resource."""
         seen: dict[Any, Item] = {}
@@ -191,13 +211,10 @@ def _keys(item: Item) -> Iterator[Any]:
 
 def check(file: File, shape: Shape) -> None:
     """Failure (refused) with every problem: file, line, path, reason."""
-    if shape.problems:
-        lines = [f"{file.name}:{file.line(path)}: {spelled(path) or 'file'}: {why}" for path, why in shape.problems]
-        error = {
-            "code": "INVALID_FILE",
-            "message": f"{file.name} is not valid; nothing was sent.",
-            "details": [
-                {"path": spelled(path), "line": file.line(path), "reason": why} for path, why in shape.problems
-            ],
-        }
-        raise Failure(error["message"], Exit.REFUSED, lines, error)  # type: ignore[arg-type]
+    if not shape.problems:
+        return
+    found = sorted((file.line(path), spelled(path), reason) for path, reason in shape.problems)
+    message = f"{file.name} is not valid; nothing was sent."
+    details = [{"path": path, "line": line, "reason": reason} for line, path, reason in found]
+    lines = [f"{file.name}:{line}: {path or 'file'}: {reason}" for line, path, reason in found]
+    raise Failure(message, Exit.REFUSED, lines, {"code": "INVALID_FILE", "message": message, "details": details})

@@ -73,9 +73,7 @@ def status_of(item: Item) -> str:
 
 def message_of(item: Item) -> str:
     """Return what there is to say: why it was refused, or which host failed."""
-    if item.message:
-        return f"{spelled(item.path)}: {item.message}" if item.action == "failed" else item.message
-    return str((item.row or {}).get("status_message", ""))
+    return item.message or str((item.row or {}).get("status_message", ""))
 
 
 def summary(items: Iterable[Item]) -> str:

@@ -1,4 +1,7 @@
-"""The audit: one row per mutation and per run, in the transaction of what it records; the table takes no changes."""
+"""The audit: one row per mutation and per run, in the transaction of what it records; the table takes no changes.
+
+Rows wait in the session until just before the commit, and are then sealed into the chain (``api.core.chain``).
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,13 @@ import sqlalchemy as sa
 from flask import g, has_request_context, request
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from api.core.chain import seal
 from api.core.db import Base, Id, JsonList, JsonMap, now
+from auditchain import plain
 
 REDACTED = "***"
+#: Key of ``session.info`` for the rows that wait for the commit.
+WAITING = "audit"
 
 
 class Audit(Base):
@@ -39,8 +46,15 @@ class Audit(Base):
     job_ids: Mapped[list[str]] = mapped_column(JsonList)
     trace_id: Mapped[str] = mapped_column(sa.String(32), default="")
     remote_addr: Mapped[str] = mapped_column(sa.String(64), default="")
+    #: the place in the chain, without gaps from 1 on, and its proof; null: from before there was a chain
+    seq: Mapped[int | None] = mapped_column(sa.BigInteger)
+    prev_hash: Mapped[str | None] = mapped_column(sa.String(64))
+    key_id: Mapped[uuid.UUID | None]
+    hash: Mapped[str | None] = mapped_column(sa.String(64))
+    signature: Mapped[str | None] = mapped_column(sa.String(88))
 
     __table_args__ = (
+        sa.Index("uq_audit_seq", "seq", unique=True),
         sa.Index(None, "at", "id"),
         sa.Index(None, "brand_id", "at", "id"),
         sa.Index(None, "resource_id", "at", "id"),
@@ -49,8 +63,30 @@ class Audit(Base):
     )
 
 
-def record(
-    session: Session,
+def record(session: Session, **fields: Any) -> Audit:
+    """Let the session's transaction end with a row of the audit, made by ``new``; rolled back, it never was."""
+    row = new(**fields)
+    if not session.in_transaction():
+        session.begin()
+    session.info.setdefault(WAITING, []).append(row)
+    return row
+
+
+@sa.event.listens_for(Session, "before_commit")
+def _seal(session: Session) -> None:
+    """Seal what waits, whoever commits: there is no way to write a record that is not in the chain."""
+    if session.in_nested_transaction():
+        return
+    if rows := session.info.pop(WAITING, None):
+        seal(session, rows)
+
+
+@sa.event.listens_for(Session, "after_rollback")
+def _forget(session: Session) -> None:
+    session.info.pop(WAITING, None)
+
+
+def new(
     *,
     actor: Any,
     action: str,
@@ -63,28 +99,28 @@ def record(
     job_ids: Iterable[uuid.UUID],
     brand_id: uuid.UUID | None = None,
 ) -> Audit:
-    """Add a row to the session's transaction.
+    """Make a row.
 
     ``actor`` is an ``api.auth.keys.Actor``, or the name of the part of the platform that acted. ``before`` and
     ``after`` hold what changed, as JSON values, with secrets already redacted (``snapshot`` and ``changes`` do so).
     """
-    row = Audit(
+    return Audit(
+        id=uuid.uuid4(),
+        at=now(),
         actor_id=getattr(actor, "id", None),
         actor_name=getattr(actor, "name", actor),
         action=action,
         kind=kind,
         resource_id=resource_id,
         brand_id=brand_id,
-        before=before,
-        after=after,
+        before=plain(before),
+        after=plain(after),
         result=result,
         duration_ms=duration_ms,
         job_ids=[str(job_id) for job_id in job_ids],
         trace_id=g.get("trace_id", "") if has_request_context() else "",
         remote_addr=(request.remote_addr or "")[:64] if has_request_context() else "",
     )
-    session.add(row)
-    return row
 
 
 def snapshot(row: Any) -> dict[str, Any]:

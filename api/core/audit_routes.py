@@ -1,4 +1,4 @@
-"""``GET /audit``: who changed what."""
+"""``/audit``: who changed what, where the chain ends, its keys, and exports."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import sqlalchemy as sa
 from flask import Response
 
 from api.auth.guard import actor, require
+from api.core import audit_export
 from api.core.audit import Audit
+from api.core.chain import HEAD, KEY
 from api.core.fields import Text, Uuid
 from api.core.paging import Order, PageQuery, page
 from api.core.routes import errors, page_schema
-from api.core.state import reading
-from api.core.wire import Blueprint, answer
+from api.core.state import reading, state
+from api.core.wire import Blueprint, answer, refuse_extras
 
 blp = Blueprint("audit", __name__, url_prefix="/audit", description="Who changed what, when, with which result.")
 
@@ -42,17 +44,67 @@ class AuditSchema(ma.Schema):
     job_ids = ma.fields.List(ma.fields.String(), required=True)
     trace_id = ma.fields.String(required=True)
     remote_addr = ma.fields.String(required=True)
+    seq = ma.fields.Integer(
+        required=True, allow_none=True, metadata={"description": "place in the chain; null: from before there was one"}
+    )
+    prev_hash = ma.fields.String(required=True, allow_none=True)
+    key_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "of the key that signed it"})
+    hash = ma.fields.String(required=True, allow_none=True)
+    signature = ma.fields.String(required=True, allow_none=True)
 
 
-class AuditQuery(PageQuery):
-    """Filters of the audit; the newest entries come first."""
+class HeadSchema(ma.Schema):
+    """The newest record of the chain; nulls and zeros before the first."""
 
-    sort = Text(load_default="-at", validate=ma.validate.OneOf(list(ORDERS)))
+    seq = ma.fields.Integer(required=True)
+    hash = ma.fields.String(required=True)
+    signature = ma.fields.String(required=True, allow_none=True)
+    key_id = ma.fields.UUID(required=True, allow_none=True)
+    at = ma.fields.AwareDateTime(required=True, allow_none=True)
+
+
+class AuditKeySchema(ma.Schema):
+    """The public half of a key that signs records."""
+
+    key_id = ma.fields.UUID(required=True)
+    public_key = ma.fields.String(required=True, metadata={"description": "Ed25519, 32 bytes in base64"})
+    introduced_by = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "null for the first"})
+    at = ma.fields.AwareDateTime(required=True)
+    signature = ma.fields.String(required=True, metadata={"description": "of the key that introduced it"})
+
+
+class AuditKeysSchema(ma.Schema):
+    """All keys, the first one first."""
+
+    items = ma.fields.List(ma.fields.Nested(AuditKeySchema), required=True)
+
+
+class Filters(ma.Schema):
+    """What the audit is filtered by."""
+
     actor_id = Uuid()
     brand_id = Uuid()
     resource_id = Uuid()
     kind = Text()
     action = Text()
+
+
+class AuditQuery(Filters, PageQuery):
+    """Filters of the audit; the newest entries come first."""
+
+    sort = Text(load_default="-at", validate=ma.validate.OneOf(list(ORDERS)))
+
+
+class ExportQuery(Filters):
+    """What to export, and how."""
+
+    format = Text(load_default="jsonl", validate=ma.validate.OneOf(["jsonl", "csv"]))
+
+
+def _conditions(query: dict[str, Any]) -> list[Any]:
+    """Return the conditions of the filters, and that which leaves only the actor's brands."""
+    own = [] if actor().brands is None else [TABLE.c.brand_id.in_(actor().brands or ())]
+    return [*(TABLE.c[name] == value for name, value in query.items()), *own]
 
 
 @blp.route("", endpoint="list")
@@ -64,8 +116,53 @@ class AuditQuery(PageQuery):
 def list_(query: dict[str, Any]) -> Response:
     """Return a page of the audit; a brand's key sees what happened to its brands."""
     limit, cursor, order = query.pop("limit"), query.pop("cursor"), ORDERS[query.pop("sort")]
-    chosen = sa.select(*TABLE.c).where(*(TABLE.c[name] == value for name, value in query.items()))
-    if actor().brands is not None:
-        chosen = chosen.where(TABLE.c.brand_id.in_(actor().brands or ()))
+    chosen = sa.select(*TABLE.c).where(*_conditions(query))
     with reading() as session:
         return answer(page(session, chosen, order, limit=limit, cursor=cursor))
+
+
+@blp.route("/head", endpoint="head")
+@require("audit:read", every_brand=True)
+@errors(blp, 422)
+@blp.response(200, HeadSchema)
+@blp.doc(operationId="get_audit_head", summary="Read where the chain ends")
+def head() -> Response:
+    """Return the newest record's place and proof: whoever keeps them notices if it is ever changed or cut off."""
+    refuse_extras()
+    newest = sa.select(HEAD.c.seq, HEAD.c.hash, TABLE.c.signature, TABLE.c.key_id, TABLE.c.at)
+    with state().reader.connect() as connection:
+        found = connection.execute(newest.join_from(HEAD, TABLE, TABLE.c.seq == HEAD.c.seq, isouter=True))
+        return answer(dict(found.mappings().one()))
+
+
+@blp.route("/keys", endpoint="keys")
+@require("audit:read")
+@errors(blp, 422)
+@blp.response(200, AuditKeysSchema)
+@blp.doc(operationId="list_audit_keys", summary="List the public keys that the audit is signed with")
+def keys() -> Response:
+    """Return all keys, those of former times too."""
+    refuse_extras()
+    with state().reader.connect() as connection:
+        return answer(
+            {"items": [dict(row) for row in connection.execute(sa.select(KEY).order_by(KEY.c.at)).mappings()]}
+        )
+
+
+@blp.route("/export", endpoint="export")
+@require("audit:read")
+@blp.arguments(ExportQuery, location="query", unknown=ma.RAISE)
+@errors(blp, 422)
+@blp.response(200, {"type": "string"}, content_type="application/jsonl")
+@blp.doc(operationId="export_audit", summary="Export the audit as JSON lines or CSV")
+def export(query: dict[str, Any]) -> Response:
+    """Stream the audit: without filters and for a key of all brands, the whole chain with all that verifies it."""
+    kind = query.pop("format")
+    conditions, engine = _conditions(query), state().reader
+    if kind == "csv":
+        stream, mimetype = audit_export.comma_separated(engine, conditions), "text/csv"
+    else:
+        stream = audit_export.json_lines(engine, conditions, {name: str(value) for name, value in query.items()})
+        mimetype = "application/jsonl"
+    attachment = {"Content-Disposition": f'attachment; filename="audit.{kind}"'}
+    return Response(stream, mimetype=mimetype, headers=attachment)

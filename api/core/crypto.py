@@ -1,15 +1,19 @@
-"""Secrets at rest: columns encrypted by MultiFernet. They cannot be searched, sorted or unique."""
+"""What HOSTREEVE_SECRET_KEY is for: secrets at rest, encrypted by MultiFernet (they cannot be searched, sorted or
+unique), and the keys that sign the audit, derived from it, so that the database alone is not enough to forge it."""
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from api.core.settings import load
+from auditchain import Signer
 
 _cipher: MultiFernet | None = None
+_signers: list[Signer] = []
 
 
 class SecretKeyError(RuntimeError):
@@ -18,9 +22,10 @@ class SecretKeyError(RuntimeError):
 
 def use(keys: str) -> None:
     """Use these keys in this process: comma separated, the newest first; the others still decrypt."""
-    global _cipher  # noqa: PLW0603 - a column type cannot be handed a setting
+    global _cipher, _signers  # noqa: PLW0603 - a column type cannot be handed a setting
     try:
         _cipher = MultiFernet([Fernet(key.strip()) for key in keys.split(",")])
+        _signers = [Signer(base64.urlsafe_b64decode(key.strip())) for key in keys.split(",")]
     except ValueError:
         raise SecretKeyError("HOSTREEVE_SECRET_KEY must hold a key as `python -m api secret-key` prints it") from None
 
@@ -31,6 +36,13 @@ def cipher() -> MultiFernet:
         use(load().secret_key)
     assert _cipher is not None  # noqa: S101 - for the type checker: use() sets it or raises
     return _cipher
+
+
+def signers() -> list[Signer]:
+    """Return the keys that sign the audit, one per secret key, the newest first."""
+    if not _signers:
+        cipher()
+    return _signers
 
 
 class Secret(sa.types.TypeDecorator[str]):

@@ -36,6 +36,8 @@ class Settings:
     idle_timeout: int = 600
     #: Largest request body in bytes.
     max_body: int = 1_048_576
+    #: Days that the audit is kept; 0: for ever.
+    audit_days: int = 0
     #: Addresses of reverse proxies (comma separated) whose X-Forwarded-For is believed; empty for none.
     proxies: str = ""
     playbooks: Path = field(default=ROOT / "playbooks")

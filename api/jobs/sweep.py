@@ -11,7 +11,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.core import idempotency
+from api.core import audit_prune, idempotency
 from api.core.kind import registry
 from api.jobs.dispatch import ensure_jobs
 from api.jobs.finish import abandon
@@ -41,9 +41,12 @@ def sweep(session: Session) -> list[uuid.UUID]:
     return list(dict.fromkeys([*session.info.pop("outbox", ()), *_unheard(session)]))
 
 
-def purge(session: Session) -> None:
-    """Delete what has outlived its use: answers of idempotent requests."""
+def purge(session: Session, audit_days: int = 0) -> None:
+    """Delete what has outlived its use: answers of idempotent requests, and the audit of long ago if so wished."""
+    if is_postgresql(session) and not session.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(LOCK))):
+        return
     idempotency.purge(session)
+    audit_prune.prune(session, audit_days)
 
 
 def _vanished(session: Session) -> list[uuid.UUID]:

@@ -65,5 +65,4 @@ def release(session: Session, holder: uuid.UUID, tokens: dict[str, int]) -> None
 
 
 def _mine(holder: uuid.UUID, tokens: dict[str, int]) -> sa.ColumnElement[bool]:
-    held = (sa.and_(Lease.host == host, Lease.token == token) for host, token in sorted(tokens.items()))
-    return sa.and_(Lease.holder == holder, sa.or_(*held))
+    return sa.and_(Lease.holder == holder, sa.tuple_(Lease.host, Lease.token).in_(sorted(tokens.items())))

@@ -82,6 +82,8 @@ def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "HOSTREEVE_RUN_DIR": str(settings.run_dir),
         "HOSTREEVE_BIND": f"127.0.0.1:{free_port()}",
         "HOSTREEVE_WORKERS": "1",
+        # More than the streams that a process holds at once.
+        "HOSTREEVE_THREADS": "40",
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn", "api.app:create_app()"]
     found = Server(f"http://{env['HOSTREEVE_BIND']}", "", settings, env)
@@ -148,11 +150,11 @@ class Cli:
         """Run a command with ``--json`` and return what it wrote."""
         return json.loads(self.run(*arguments, "--json", code=code, **env).stdout)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start a command that goes on."""
         command = [sys.executable, "-m", "hostctl", *arguments]
         return subprocess.Popen(
-            command, cwd=ROOT, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=ROOT, env={**self.env, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def make(self, plural: str, **fields: str) -> dict[str, Any]:

@@ -40,10 +40,11 @@ def once(context: Context, purging: bool = False) -> None:
     try:
         with context.maker() as session, session.begin():
             found = sweep(session)
-            if purging:
-                purge(session)
         for job_id in found:
             context.publish(job_id)
+        if purging:
+            with context.maker() as session, session.begin():
+                purge(session, context.settings.audit_days)
     except Exception:
         # A sweep that fails must not end the one who would repeat it.
         log.exception("sweep failed")

@@ -16,10 +16,11 @@ from api.core import service
 from api.core.errors import not_found
 from api.core.kind import Kind
 from api.core.mutation import mutate
-from api.core.paging import Order, page
+from api.core.paging import Order, PageQuery, page
 from api.core.schema import create_schema, query_schema, update_schema, view_schema
 from api.core.state import reading, state
 from api.core.wire import Blueprint, answer, refuse_extras
+from api.jobs import history
 
 IDEMPOTENCY = {
     "in": "header",
@@ -35,7 +36,7 @@ IF_MATCH = {
 }
 ERRORS = {400: "BAD_REQUEST", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 409: "CONFLICT",
           412: "PRECONDITION_FAILED", 413: "REQUEST_ENTITY_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE",
-          422: "UNPROCESSABLE_ENTITY"}  # fmt: skip
+          422: "UNPROCESSABLE_ENTITY", 503: "SERVICE_UNAVAILABLE"}  # fmt: skip
 
 
 class JobRef(ma.Schema):
@@ -129,6 +130,21 @@ def _reads(blp: Blueprint, kind: Kind) -> None:
         if row is None:
             raise not_found()
         return answer(dict(row), 200, {"ETag": f'"{row["revision"]}"'})
+
+    @blp.route("/<uuid:id>/history", endpoint="history")
+    @scope
+    @blp.arguments(PageQuery, location="query", unknown=ma.RAISE)
+    @errors(blp, 400, 404, 422)
+    @blp.response(200, page_schema(f"{kind.model.__name__}History", history.HistorySchema))
+    @blp.doc(operationId=f"get_{kind.name}_history", summary=f"List the jobs that touched a {kind.name}")
+    def past(query: dict[str, Any], id: uuid.UUID) -> Response:
+        everybodys = actor().brands is None
+        with reading() as session:
+            seen = session.scalar(sa.select(kind.model.id).where(kind.model.id == id, *service.visible(kind, actor())))
+            # What is gone has no brand by which it could be told whose it was.
+            if seen is None and not (everybodys and history.is_known(session, kind, id)):
+                raise not_found()
+            return answer(history.history(session, kind, id, **query, reasons=everybodys))
 
 
 def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:

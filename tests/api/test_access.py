@@ -21,6 +21,9 @@ OTHERS = {
     "GET /api-keys/<uuid:id>": ("api_key:read", False),
     "DELETE /api-keys/<uuid:id>": ("api_key:delete", False),
     "GET /audit": ("audit:read", False),
+    "GET /audit/head": ("audit:read", True),
+    "GET /audit/keys": ("audit:read", False),
+    "GET /audit/export": ("audit:read", False),
     "GET /metrics": ("metrics:read", True),
     "GET /jobs": ("job:read", True),
     "GET /jobs/<uuid:id>": ("job:read", False),
@@ -37,6 +40,7 @@ def matrix():
     for kind in registry:
         item = f"/{kind.plural}/<uuid:id>"
         verbs = {f"GET /{kind.plural}": "read", f"POST /{kind.plural}": "write", f"GET {item}": "read"}
+        verbs |= {f"GET {item}/history": "read"}
         verbs |= {f"PATCH {item}": "write", f"DELETE {item}": "delete"}
         verbs |= {f"POST {item}/{action}": action for action in ("retry", *kind.actions)}
         for route, action in verbs.items():

@@ -81,12 +81,17 @@ def cancel(app: App, job: Any, wait: bool, wait_timeout: float) -> None:
 
 @jobs.command()
 @job_argument
+@click.option("--failed-only", is_flag=True, help="Only what failed, on the hosts on which it did.")
 @click.option("--wait", is_flag=True, help="Follow the new job to its end.")
 @timeout_option
 @pass_app
-def relaunch(app: App, job: Any, wait: bool, wait_timeout: float) -> None:
-    """Run again what a job did."""
-    _started(app, app.client.mutate("POST", f"/jobs/{job}/relaunch"), wait_timeout if wait else None)
+def relaunch(app: App, job: Any, failed_only: bool, wait: bool, wait_timeout: float) -> None:
+    """Run again what a job did, in its present form."""
+    body = {"hosts": "failed"} if failed_only else None
+    result = app.client.mutate("POST", f"/jobs/{job}/relaunch", body)
+    if not result["jobs"]:
+        app.out.say("Nothing is left of what the job did.")
+    _started(app, result, wait_timeout if wait else None)
 
 
 @click.command(cls=Command)

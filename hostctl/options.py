@@ -28,7 +28,8 @@ def options(fields: Iterable[Field], *, changing: bool = False) -> list[click.Pa
 def _options(field: Field, *, required: bool) -> list[click.Parameter]:
     text = clean(_help(field))
     names = [f"--{_flag(name)}" for name in dict.fromkeys((field.short, field.name))]
-    common: dict[str, Any] = {"help": text, "default": None, "required": required}
+    # With a default, even None, an option would never count as missing.
+    common: dict[str, Any] = {"help": text, "required": True} if required else {"help": text, "default": None}
     if field.secret:
         flag = f"{names[0]}-file"
         common["help"] = f"File that holds it, or - for stdin: a secret does not stand on a command line. {text}"

@@ -25,6 +25,8 @@ class Exit(IntEnum):
     UNREACHABLE = 6
     #: it did not end in time; it goes on without us
     TIMEOUT = 7
+    #: an error of hostctl itself
+    BUG = 70
 
 
 class Failure(click.ClickException):

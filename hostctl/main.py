@@ -111,6 +111,13 @@ def _run(work: Callable[[], Any], out: Output) -> NoReturn:
         # The reader has seen enough (``| head``). Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+    except Exception as error:
+        # Not 1, which means that a job failed.
+        if os.environ.get("HOSTCTL_DEBUG"):
+            raise
+        text = f"{type(error).__name__}: {error}"
+        _tell(Failure(f"This is a bug of hostctl, or the server is none of ours: {text}", Exit.BUG), out)
+        raise SystemExit(Exit.BUG) from None
 
 
 def _tell(failure: Failure, out: Output) -> None:

@@ -83,12 +83,14 @@ def _profile(path: Path, name: str | None, *, required: bool) -> tuple[str, dict
     except (OSError, ValueError) as error:
         raise Failure(f"The settings file {path} cannot be read: {error}", Exit.USAGE) from None
     profiles = data.get("profiles", {})
+    if not isinstance(profiles, dict):
+        raise Failure(f"{path}: settings stand in [profiles.NAME]", Exit.USAGE)
     name = name or data.get("profile") or ("default" if "default" in profiles else None)
     if unknown := sorted(data.keys() - {"profile", "profiles"}):
         raise Failure(f"{path}: unknown setting: {', '.join(unknown)} (settings stand in [profiles.NAME])", Exit.USAGE)
     if name is None:
         return "", {}
-    if not isinstance(profiles, dict) or not isinstance(profiles.get(name), dict):
+    if not isinstance(profiles.get(name), dict):
         raise Failure(f"{path}: there is no [profiles.{name}]", Exit.USAGE)
     profile = profiles[name]
     for key, value in profile.items():

@@ -6,6 +6,7 @@ that the command line or the environment named.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import stat
@@ -109,9 +110,17 @@ def _url(text: str, warn: Callable[[str], None]) -> str:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
         raise Failure("The server's URL must look like https://api.example.net", Exit.USAGE)
-    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if parts.scheme == "http" and not _is_here(parts.hostname):
         warn(f"{parts.hostname} is spoken to without TLS: the API key travels readable")
     return text.rstrip("/")
+
+
+def _is_here(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _key(options: Mapping[str, Any], environ: Mapping[str, str], profile: Mapping[str, Any], path: Path) -> str:

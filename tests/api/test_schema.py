@@ -65,7 +65,7 @@ def test_columns_of_kinds():
     for kind in registry:
         columns = kind.model.__table__.c
         assert all(not columns[name].nullable for name in kind.sorts)
-        assert all(name in columns for name in (*kind.filters, *kind.sorts, kind.title))
+        assert all(name in columns for name in (*kind.filters, *kind.sorts, *kind.identity, kind.title))
         title = columns[kind.title].type.dialect_impl(sa.dialects.postgresql.dialect())
         assert getattr(title, "collation", None) == "C"
         assert columns[kind.title].nullable is False

@@ -47,10 +47,13 @@ class Server:
         return python(command, self.env).stdout.strip().splitlines()[-1]
 
 
-def python(command: list[str], env: dict[str, str], **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, env=env, capture_output=True, text=True, check=True, **kwargs
+def python(command: list[str], env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a module; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=cwd, env=env, capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def free_port() -> int:

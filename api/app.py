@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import structlog
@@ -73,11 +71,11 @@ def blueprints() -> list[Any]:
     """
     from api.auth.routes import blp as api_keys
     from api.core.audit_routes import blp as audit
+    from api.jobs import follow
+    from api.jobs.lease_routes import blp as leases
+    from api.jobs.routes import inventory, shards
 
-    found = [*(routes.blueprint_for(kind) for kind in registry), api_keys, audit]
-    if find_spec("api.jobs.routes") is not None:
-        found += import_module("api.jobs.routes").blueprints
-    return found
+    return [*(routes.blueprint_for(kind) for kind in registry), api_keys, audit, follow.jobs, shards, inventory, leases]
 
 
 def _schema_name(schema: Any) -> str:

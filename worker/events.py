@@ -15,6 +15,7 @@ import orjson
 #: Bounds of the event file in bytes and lines, of one line, and of the output.
 MOST_BYTES, MOST_LINES, LONGEST_LINE = 16_777_216, 100_000, 262_144
 MOST_OUTPUT = 16_777_216
+CUT = b"... too long: from here on only failures and the recap are kept ...\n"
 #: Events that are kept whatever was written before.
 ALWAYS = ("playbook_on_stats", "runner_on_failed", "runner_on_unreachable")
 
@@ -27,7 +28,7 @@ class EventLog:
 
     def __init__(self, directory: Path, name: str) -> None:
         self.lost = False
-        self.truncated = False
+        self.truncated = self._cut = False
         self._hash = hashlib.sha256()
         self._bytes = self._lines = self._output_bytes = 0
         self._events: IO[bytes] | None = None
@@ -55,7 +56,7 @@ class EventLog:
         else:
             self._write_event(line)
         if text := event.get("stdout"):
-            self._write_output(f"{text}\n".encode("utf-8", "replace"))
+            self._write_output(f"{text}\n".encode("utf-8", "replace"), always=event.get("event") in ALWAYS)
 
     def say(self, text: str) -> None:
         """Write a line of our own to the output."""
@@ -85,9 +86,12 @@ class EventLog:
         self._bytes += len(line)
         self._lines += 1
 
-    def _write_output(self, text: bytes) -> None:
-        if self._output_bytes + len(text) > MOST_OUTPUT:
-            self.truncated = True
+    def _write_output(self, text: bytes, always: bool = False) -> None:
+        if self._output_bytes + len(text) > MOST_OUTPUT and (not always or len(text) > LONGEST_LINE):
+            if not self._cut:
+                # Said once, where it begins; failures and the recap still follow.
+                self.truncated = self._cut = True
+                self._write_output(CUT, always=True)
             return
         self._output_bytes += len(text)
         try:

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 from ansible_runner.interface import init_runner
 
 from api.core.settings import ROOT, Settings
 from worker import processes
+
+log = structlog.get_logger(__name__)
 
 #: Characters of a module's result that ansible-runner lets through; beyond them it silently sends an empty one.
 LONGEST_RESULT = 50_000_000
@@ -95,6 +98,7 @@ def environment(settings: Settings, directory: Path) -> dict[str, str]:
         "HOME": str(shared),
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
+        processes.MARK: directory.name,
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_HOME": str(shared),
         "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
@@ -105,7 +109,7 @@ def environment(settings: Settings, directory: Path) -> dict[str, str]:
         "ANSIBLE_SSH_RETRIES": "0",
         "ANSIBLE_TIMEOUT": str(CONNECT_SECONDS),
         "ANSIBLE_HOST_KEY_CHECKING": "True",
-        "ANSIBLE_NOCOLOR": "True",
+        "ANSIBLE_FORCE_COLOR": "True",
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         # A run is about one shard, so most plays match no host.
         "ANSIBLE_HOST_PATTERN_MISMATCH": "ignore",
@@ -137,8 +141,10 @@ def play(
     try:
         status, code = runner.run()
     finally:
-        if stop.reason or runner.status not in ("successful", "failed"):
-            processes.kill_all()
+        # Also after a good end: what a task left behind must not go on beside the next run. A process that cannot be
+        # killed now (it waits for a disk) keeps the hosts' leases, since the run has not ended.
+        while not processes.kill_all():
+            log.warning("processes of the run are still there", job=directory.name)
     return status, code
 
 

@@ -6,11 +6,13 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+#: Environment variable that every process of a run inherits; its value is the job's id.
+MARK = "HOSTREEVE_JOB"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -41,6 +43,30 @@ def descendants(pid: int) -> Iterator[int]:
             yield child
 
 
+def marked() -> dict[int, str]:
+    """Return pid → job id of the processes of runs on this machine, but for the masters of shared ssh connections.
+
+    Whatever left its session, its group and its parent is still found.
+    """
+    found = {}
+    prefix = f"{MARK}=".encode()
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with suppress(OSError):
+            for variable in (folder / "environ").read_bytes().split(b"\0"):
+                if variable.startswith(prefix) and not _is_ssh_master(int(folder.name)):
+                    found[int(folder.name)] = variable[len(prefix) :].decode(errors="replace")
+    return found
+
+
+def kill(pids: Iterable[int]) -> None:
+    """Kill processes; those that are gone already do not matter."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def terminate(number: int) -> None:
     """Send a signal to the direct children: ansible-playbook ends its forks and local modules on SIGTERM."""
     for child in children(os.getpid()):
@@ -56,9 +82,7 @@ def kill_all(seconds: float = 5.0) -> bool:
         left = [pid for pid in descendants(os.getpid()) if not _is_zombie(pid)]
         if not left:
             return True
-        for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill(left)
         time.sleep(0.02)
     return False
 
@@ -71,7 +95,9 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _is_ssh_master(pid: int) -> bool:
+    # By its program too: any process may call itself what it likes.
     try:
-        return b"[mux]" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        folder = Path(f"/proc/{pid}")
+        return (folder / "exe").readlink().name.split()[0] == "ssh" and b"[mux]" in (folder / "cmdline").read_bytes()
     except OSError:
         return False

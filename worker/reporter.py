@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
-from api.jobs import report
+from api.jobs import report, step
 from api.jobs.document import Document
 from api.jobs.settle import Run, fail_host, settle_report
 from worker.context import Context
@@ -79,6 +79,10 @@ class Reporter:
             self.messages[host] = str(error)
             fail_host(session, self._run, sent.node_id, "its report could not be read")
             return
+        said = step.read(result.get("node"))
+        if said is not None:
+            # Before resources: a node is locked before what it carries.
+            step.note(session, self._run, sent.node_id, said)
         settle_report(session, self._run, host, sent, read)
 
     def _work(self) -> None:

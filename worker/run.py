@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,10 +18,11 @@ from api.core.settings import load
 from api.jobs import leases
 from api.jobs.claim import SITE, Busy, Claim, claim, mark_provisioning, set_aside
 from api.jobs.document import Document, document_for
-from api.jobs.finish import Ending, abandon, finish
+from api.jobs.finish import CANCELED, Ending, abandon, finish
 from api.jobs.models import Delivery, Job
 from api.jobs.report import Result, public
 from api.jobs.settle import Run, fail_host, settle_node, settle_report
+from api.jobs.steer import message as canceled
 from worker import processes
 from worker.context import Context, context_for
 from worker.events import EventLog
@@ -79,8 +81,12 @@ def take(context: Context, job_id: uuid.UUID) -> Claim | None:
         return None
 
 
+#: Seconds between two looks at whether somebody cancels the run.
+LOOK = 1.0
+
+
 class Lease:
-    """Renews the leases of a run; stops the run when they are lost."""
+    """Renews the leases of a run; stops the run when they are lost, and when somebody cancels it."""
 
     def __init__(self, context: Context, taken: Claim) -> None:
         self.stop_run = Stop(context.settings)
@@ -100,7 +106,12 @@ class Lease:
     def _work(self) -> None:
         settings = self._context.settings
         good = time.monotonic()
-        while not self._over.wait(settings.lease_renew_seconds):
+        renew_at = good + settings.lease_renew_seconds
+        while not self._over.wait(LOOK):
+            self._look()
+            if time.monotonic() < renew_at:
+                continue
+            renew_at = time.monotonic() + settings.lease_renew_seconds
             try:
                 with self._context.maker() as session, session.begin():
                     kept = leases.renew(session, self._claim.job_id, self._claim.tokens, settings.lease_seconds)
@@ -112,6 +123,15 @@ class Lease:
             if not kept:
                 self.stop_run.reason = "lease_lost"
                 return
+
+    def _look(self) -> None:
+        """Stop the run if somebody cancels it. The leases are kept until its last process is gone."""
+        if self.stop_run.reason:
+            return
+        wished = sa.select(Job.cancel_requested_at).where(Job.id == self._claim.job_id)
+        with suppress(sa.exc.SQLAlchemyError), self._context.maker() as session:
+            if session.scalar(wished) is not None:
+                self.stop_run.reason = CANCELED
 
 
 def _run(context: Context, taken: Claim, lease: Lease) -> None:
@@ -134,7 +154,7 @@ def _run(context: Context, taken: Claim, lease: Lease) -> None:
         # ansible-runner keeps no file of the event.
         return False
 
-    if document.sent:
+    if document.sent and not stop.reason:
         reporter.start()
         with private_directory(context.settings, str(taken.job_id), document.body) as directory:
             status, _ = play(context.settings, taken.playbook, directory, on_event, stop)
@@ -153,6 +173,8 @@ def _run(context: Context, taken: Claim, lease: Lease) -> None:
     )
 
     def end(session: Session) -> None:
+        if stop.reason == CANCELED:
+            _settle_canceled(session, taken, run_)
         bad = dict(document.unfit) | _settle_rest(session, run_, document, reporter)
         if bad and not broken:
             ending.reason = "host_failed: " + ", ".join(bad[host] for host in sorted(bad))
@@ -179,6 +201,13 @@ def _prepare(session: Session, taken: Claim, run_: Run) -> Document:
     for host, reason in document.unfit.items():
         fail_host(session, run_, taken.nodes[host], reason)
     return document
+
+
+def _settle_canceled(session: Session, taken: Claim, run_: Run) -> None:
+    """What no host has reported has failed: somebody did not want it done."""
+    who = session.scalar(sa.select(Job.canceled_by).where(Job.id == taken.job_id)) or ""
+    for node_id in taken.nodes.values():
+        fail_host(session, run_, node_id, canceled(who))
 
 
 def _settle_rest(session: Session, run_: Run, document: Document, reporter: Reporter) -> dict[str, str]:

@@ -6,9 +6,14 @@ import os
 import signal
 import threading
 import time
+import uuid
+from contextlib import suppress
 
+import sqlalchemy as sa
 import structlog
 
+from api.jobs.models import Job
+from api.jobs.steer import OVER
 from api.jobs.sweep import purge, sweep
 from worker import processes
 from worker.context import Context
@@ -35,9 +40,30 @@ def work(context: Context, parent: int) -> None:
         over.wait(context.settings.sweep_seconds)
 
 
+def reap(context: Context) -> int:
+    """Kill what runs left on this machine that have ended, whoever ended them; return how many processes that were."""
+    marked = processes.marked()
+    jobs = {}
+    for text in set(marked.values()):
+        with suppress(ValueError):
+            jobs[uuid.UUID(text)] = text
+    if not jobs:
+        return 0
+    # Only what this database knows: another platform may have its worker here.
+    ended = sa.select(Job.id).where(Job.id.in_(jobs), Job.state.in_(OVER))
+    with context.maker() as session:
+        over = {jobs[id_] for id_ in session.scalars(ended)}
+    left = [pid for pid, text in marked.items() if text in over]
+    if left:
+        log.warning("processes of ended runs killed", jobs=sorted(over), processes=len(left))
+        processes.kill(left)
+    return len(left)
+
+
 def once(context: Context, purging: bool = False) -> None:
     """Sweep once; an error is logged, and the next sweep tries again."""
     try:
+        reap(context)
         with context.maker() as session, session.begin():
             found = sweep(session)
         for job_id in found:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from api.core.chain import anchor
 from api.core.kind import registry
 from api.jobs import leases
 from api.jobs.models import Delivery, Job
@@ -35,6 +36,8 @@ class Claim:
     nodes: dict[str, uuid.UUID]
     #: host name → fencing token, of every host of the shard
     tokens: dict[str, int] = field(repr=False)
+    #: where the audit ended, ``seq:hash``; hosts that the run changes note it
+    audit_head: str = ""
 
 
 def claim(session: Session, job_id: uuid.UUID, worker: str, lease_seconds: int) -> Claim | None:
@@ -42,10 +45,11 @@ def claim(session: Session, job_id: uuid.UUID, worker: str, lease_seconds: int) 
 
     Returns None if it is not queued (any longer). Raises Busy; the caller rolls back and the job stays queued.
     """
+    head = anchor(session)
     row = session.execute(
         sa.update(Job)
         .where(Job.id == job_id, Job.state == "queued")
-        .values(state="running", worker=worker, started_at=clock(session))
+        .values(state="running", worker=worker, started_at=clock(session), audit_head=head)
         .returning(Job.shard_id, Job.full)
         .execution_options(synchronize_session=False)
     ).one_or_none()
@@ -74,7 +78,7 @@ def claim(session: Session, job_id: uuid.UUID, worker: str, lease_seconds: int) 
     )
     if playbook != CONVERGE:
         session.execute(sa.update(Job).where(Job.id == job_id).values(playbook=playbook))
-    return Claim(job_id, row.shard_id, playbook, row.full, nodes, tokens)
+    return Claim(job_id, row.shard_id, playbook, row.full, nodes, tokens, head)
 
 
 def mark_provisioning(session: Session, job_id: uuid.UUID) -> None:

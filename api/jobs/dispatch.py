@@ -44,7 +44,7 @@ def deliver(session: Session, kind: Kind, row: Any) -> list[Job]:
     row.status, row.status_message = "deleting" if row.delete_requested else "pending", ""
     session.flush()
     jobs = ensure_jobs(session, {shard_id for _, shard_id in nodes})
-    _owe(session, kind, [(row.id, row.generation, node, shard) for node, shard in nodes])
+    owe(session, kind, [(row.id, row.generation, node, shard) for node, shard in nodes])
     return jobs
 
 
@@ -73,7 +73,7 @@ def deliver_many(session: Session, kind: Kind, rows: Iterable[Any]) -> list[Job]
             _at_once(session, row)
     session.flush()
     jobs = ensure_jobs(session, {shard for *_, shard in owed})
-    _owe(session, kind, owed)
+    owe(session, kind, owed)
     return jobs
 
 
@@ -82,7 +82,7 @@ def announce(session: Session, node_id: uuid.UUID) -> None:
     row, shards = others(session, node_id)
     nodes = _nodes(session, shards)
     ensure_jobs(session, {shard for _, shard in nodes})
-    _owe(session, registry["node"], [(row.id, row.generation, node, shard) for node, shard in nodes])
+    owe(session, registry["node"], [(row.id, row.generation, node, shard) for node, shard in nodes])
 
 
 def _at_once(session: Session, row: Any) -> None:
@@ -192,7 +192,7 @@ def _nodes(session: Session, shard_ids: Iterable[uuid.UUID]) -> list[tuple[uuid.
     ]
 
 
-def _owe(session: Session, kind: Kind, owed: Sequence[tuple[uuid.UUID, int, uuid.UUID, uuid.UUID]]) -> None:
+def owe(session: Session, kind: Kind, owed: Sequence[tuple[uuid.UUID, int, uuid.UUID, uuid.UUID]]) -> None:
     """Write deliveries (resource id, generation, node id, shard id); a newer wish replaces an older one."""
     for part in chunks(owed):
         rows = [

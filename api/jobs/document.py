@@ -53,7 +53,8 @@ def document_for(session: Session, claim: Claim) -> Document:
     wanted = {} if everything else _carried(session, claim)
     built = _build(session, shard, claim.nodes, None if everything else wanted, purge=claim.full)
     for group in built.body["groups"].values():
-        group["vars"].update(hostreeve_job_id=str(claim.job_id), hostreeve_fail_on_resource=False)
+        group["vars"].update(hostreeve_job_id=str(claim.job_id), hostreeve_audit_head=claim.audit_head)
+        group["vars"].update(hostreeve_fail_on_resource=False)
     for name, host in built.body["hosts"].items():
         host["vars"]["hostreeve_fence"] = claim.tokens[name]
     return built

@@ -11,41 +11,47 @@ import orjson
 
 #: Bytes of events in one answer; a single longer line still comes whole.
 ANSWER = 1_048_576
-BLOCK = 65_536
 
 
 def events(data_dir: Path, job_id: uuid.UUID, offset: int, limit: int) -> tuple[list[dict[str, Any]], int, bool]:
     """Return (events, next offset, whether more is there already). A line that is still being written is held back."""
     items: list[dict[str, Any]] = []
+    start = offset
+    for line, behind in lines(data_dir, job_id, offset):
+        if len(items) == limit or offset - start >= ANSWER:
+            return items, offset, True
+        offset = behind
+        try:
+            items.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            # The offset was none of ours and fell into a line.
+            continue
+    return items, offset, False
+
+
+def lines(data_dir: Path, job_id: uuid.UUID, offset: int) -> Iterator[tuple[bytes, int]]:
+    """Give (line, offset behind it) of the event file from an offset on; nothing if there is none yet."""
     try:
         file = open(_path(data_dir, job_id, "events"), "rb")  # noqa: SIM115 - closed below
     except OSError:
-        return items, offset, False
+        return
     with file:
         file.seek(offset)
-        start = offset
-        while len(items) < limit and offset - start < ANSWER:
-            line = file.readline()
+        for line in file:
             if not line.endswith(b"\n"):
-                return items, offset, False
+                return
             offset += len(line)
-            try:
-                items.append(orjson.loads(line))
-            except orjson.JSONDecodeError:
-                # The offset was none of ours and fell into a line.
-                continue
-        return items, offset, bool(file.readline())
+            yield line[:-1], offset
 
 
 def output(data_dir: Path, job_id: uuid.UUID) -> Iterator[bytes]:
-    """Give the output in blocks; nothing if there is none yet."""
+    """Give the lines of the output so far; nothing if there is none yet."""
     try:
         file = open(_path(data_dir, job_id, "output"), "rb")  # noqa: SIM115 - closed below
     except OSError:
         return
     with file:
-        while block := file.read(BLOCK):
-            yield block
+        yield from file
 
 
 def _path(data_dir: Path, job_id: uuid.UUID, what: str) -> Path:

@@ -17,15 +17,18 @@ from api.jobs.models import Delivery, Job, JobHost, JobResource, Lease
 from api.jobs.settle import audit_gone
 from api.jobs.sql import clock, insert, read_clock
 from api.jobs.status import recompute, touch
+from api.jobs.steer import message
 
 #: Runs that may vanish under a resource before it waits for somebody to look.
 ATTEMPTS = 5
+#: Reason and state of a run that somebody ended.
+CANCELED = "canceled"
 VANISHED = "the run vanished several times; see the worker's log"
 
 
 @dataclass
 class Ending:
-    """How a run ended: ``reason`` says why it failed, empty for a success."""
+    """How a run ended: ``reason`` says why it failed or that it was canceled, empty for a success."""
 
     reason: str = ""
     #: host → fields of JobHost
@@ -49,7 +52,7 @@ def finish(session: Session, claim: Claim, ending: Ending) -> bool:
         sa.update(Job)
         .where(Job.id == claim.job_id, Job.state == "running")
         .values(
-            state="failed" if reason else "successful",
+            state="canceled" if reason == CANCELED else "failed" if reason else "successful",
             reason=reason,
             ended_at=clock(session),
             changed=changed,
@@ -85,20 +88,32 @@ def abandon(session: Session, job_id: uuid.UUID, reason: str) -> bool:
         sa.update(Job)
         .where(Job.id == job_id, Job.state == "running")
         .values(state="abandoned", reason=reason, ended_at=clock(session))
-        .returning(Job.shard_id, Job.state, Job.started_at, Job.ended_at, Job.resources, Job.full, Job.playbook)
+        .returning(
+            Job.shard_id,
+            Job.state,
+            Job.started_at,
+            Job.ended_at,
+            Job.resources,
+            Job.full,
+            Job.playbook,
+            Job.cancel_requested_at,
+            Job.canceled_by,
+        )
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if row is None:
         return False
     session.execute(sa.update(Lease).where(Lease.holder == job_id).values(holder=None))
     _audit(session, job_id, row, {"reason": reason, "resources": row.resources, "playbook": row.playbook})
-    ensure_job(session, row.shard_id, full=row.full)
+    canceled = row.cancel_requested_at is not None
+    if not canceled:
+        ensure_job(session, row.shard_id, full=row.full)
     mine = sa.and_(Delivery.job_id == job_id, Delivery.state == "running")
     tired: dict[str, set[uuid.UUID]] = {}
     for kind, id_ in session.execute(
         sa.update(Delivery)
-        .where(mine, Delivery.tries >= ATTEMPTS)
-        .values(state="failed", message=VANISHED, job_id=None)
+        .where(mine, sa.true() if canceled else Delivery.tries >= ATTEMPTS)
+        .values(state="failed", message=message(row.canceled_by) if canceled else VANISHED, job_id=None)
         .returning(Delivery.kind, Delivery.resource_id)
         .execution_options(synchronize_session=False)
     ):

@@ -4,8 +4,9 @@ A *job* is one run of a playbook for a shard and also the row in which the wish 
 A *delivery* is what one node still has to carry of one resource; a settled delivery is deleted, so the table stays as
 small as the work that is left.
 
-    queued ──► running ──► successful | failed(reason)
-                 └───────► abandoned                      its lease ran out; its deliveries are pending again
+    queued ──► running ──► successful | failed(reason) | canceled
+       │         └───────► abandoned                      its lease ran out; its deliveries are pending again
+       └─────────────────► canceled
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    #: a running job ends when its worker has seen this
+    cancel_requested_at: Mapped[datetime | None]
+    #: name of the API key that canceled it
+    canceled_by: Mapped[str] = mapped_column(sa.String(128), default="")
+    #: where the audit ended when the job was taken, ``seq:hash``; hosts note it
+    audit_head: Mapped[str] = mapped_column(sa.String(84), default="", server_default="")
     #: resources that the run carried, and how many of them changed or failed (counted per resource and host)
     resources: Mapped[int] = mapped_column(default=0)
     changed: Mapped[int] = mapped_column(default=0)

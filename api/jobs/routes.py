@@ -24,45 +24,42 @@ from api.core.schema import view_schema
 from api.core.service import find, shown
 from api.core.state import reading, state
 from api.core.wire import Blueprint, answer
-from api.jobs import files, visibility
+from api.jobs import steer, visibility
 from api.jobs.dispatch import ensure_job
 from api.jobs.document import inventory_of
 from api.jobs.models import Job, JobHost, JobResource
 from api.jobs.schemas import (
     ORDERS,
     RESOURCES,
-    EventQuery,
-    EventsSchema,
     InventoryQuery,
     InventorySchema,
     JobDetailSchema,
     JobQuery,
     JobResourceSchema,
     JobSchema,
+    RelaunchSchema,
 )
 
 jobs = Blueprint("jobs", __name__, url_prefix="/jobs", description="Runs of playbooks.")
 shards = Blueprint("converge", __name__, url_prefix="/shards", description="Converge everything of a shard.")
 inventory = Blueprint("inventory", __name__, url_prefix="/inventory", description="Desired state for Ansible.")
-blueprints = [jobs, shards, inventory]
 
 SCOPE = "job:read"
 TABLE, HOST, RESOURCE = Job.__table__, JobHost.__table__, JobResource.__table__
 SHOWN = [column for column in TABLE.c if column.key not in ("published", "published_at", "worker")]
-DONE = ("successful", "failed", "abandoned")
 
 
-def _dump(row: Any) -> dict[str, Any]:
+def dump(row: Any) -> dict[str, Any]:
     begun, ended = row["started_at"], row["ended_at"]
     return {**row, "seconds": round((ended - begun).total_seconds(), 3) if begun and ended else None}
 
 
-def _job(session: Session, id_: uuid.UUID) -> dict[str, Any]:
+def job_of(session: Session, id_: uuid.UUID) -> dict[str, Any]:
     """Return a job's columns; 404 if it is absent or nothing in it is the actor's."""
     row = session.execute(sa.select(*SHOWN).where(TABLE.c.id == id_)).mappings().first()
     if row is None or not visibility.may_see(session, row, actor()):
         raise not_found()
-    return _dump(row)
+    return dump(row)
 
 
 @jobs.route("", endpoint="list")
@@ -79,7 +76,7 @@ def list_(query: dict[str, Any]) -> Response:
         chosen = chosen.where(sa.exists().where(visibility.carried(TABLE.c.id, resource_id)))
     chosen = chosen.where(*(TABLE.c[name] == value for name, value in query.items()))
     with reading() as session:
-        return answer(page(session, chosen, order, limit=limit, cursor=cursor, dump=_dump))
+        return answer(page(session, chosen, order, limit=limit, cursor=cursor, dump=dump))
 
 
 @jobs.route("/<uuid:id>", endpoint="get")
@@ -90,7 +87,7 @@ def list_(query: dict[str, Any]) -> Response:
 def get(id: uuid.UUID) -> Response:
     """Return a job with its hosts."""
     with reading() as session:
-        job = _job(session, id)
+        job = job_of(session, id)
         if actor().brands is not None:
             return answer({**job, **visibility.own_counts(session, id, actor()), "reason": "", "hosts": []})
         hosts = session.execute(
@@ -111,36 +108,54 @@ def resources(query: dict[str, Any], id: uuid.UUID) -> Response:
     """Return a page of a job's resources; a full converge lists only what changed or failed."""
     chosen = sa.select(*(column for column in RESOURCE.c if column.key != "job_id")).where(RESOURCE.c.job_id == id)
     with reading() as session:
-        _job(session, id)
+        job_of(session, id)
         chosen = chosen.where(*visibility.own(actor()))
         return answer(page(session, chosen, RESOURCES, limit=query["limit"], cursor=query["cursor"]))
 
 
-@jobs.route("/<uuid:id>/events", endpoint="events")
-@require(SCOPE, every_brand=True)
-@jobs.arguments(EventQuery, location="query", unknown=ma.RAISE)
-@errors(jobs, 400, 404, 422)
-@jobs.response(200, EventsSchema)
-@jobs.doc(operationId="list_job_events", summary="Read a job's events from an offset on")
-def events(query: dict[str, Any], id: uuid.UUID) -> Response:
-    """Return events; ask again with ``next_offset`` until ``ended``."""
-    with reading() as session:
-        # Before the file is read: what is written after this answer was asked for must not be missed.
-        ended = _job(session, id)["state"] in DONE
-    items, offset, more = files.events(state().settings.data_dir, id, query["offset"], query["limit"])
-    return answer({"items": items, "next_offset": offset, "ended": ended and not more})
+@jobs.route("/<uuid:id>/cancel", methods=["POST"], endpoint="cancel")
+@require("job:cancel", every_brand=True)
+@errors(jobs, 404, 409, 422)
+@jobs.response(202, result_schema("JobCancel", JobSchema))
+@jobs.doc(operationId="cancel_job", summary="Cancel a job", parameters=[IDEMPOTENCY])
+def cancel(id: uuid.UUID) -> Response:
+    """End a job that waits at once; one that runs is `canceled` when its last process is gone."""
+
+    def work(session: Session) -> Outcome:
+        row = _find(session, id)
+        before = {"state": row.state}
+        steer.cancel(session, row, actor().name)
+        return Outcome("job", id, _shown(row), before=before, after={"state": row.state, "cancel_requested": True})
+
+    return mutate("cancel", work)
 
 
-@jobs.route("/<uuid:id>/output", endpoint="output")
-@require(SCOPE, every_brand=True)
-@errors(jobs, 404)
-@jobs.response(200, {"type": "string"}, content_type="text/plain")
-@jobs.doc(operationId="get_job_output", summary="Read what ansible-playbook printed")
-def output(id: uuid.UUID) -> Response:
-    """Return the output so far, as plain text."""
-    with reading() as session:
-        _job(session, id)
-    return Response(files.output(state().settings.data_dir, id), mimetype="text/plain")
+@jobs.route("/<uuid:id>/relaunch", methods=["POST"], endpoint="relaunch")
+@require("job:relaunch", every_brand=True)
+@jobs.arguments(RelaunchSchema, unknown=ma.RAISE)
+@errors(jobs, 404, 409, 422)
+@jobs.response(202, result_schema("JobRelaunch", JobSchema))
+@jobs.doc(operationId="relaunch_job", summary="Do a job's work again", parameters=[IDEMPOTENCY])
+def relaunch(body: dict[str, Any], id: uuid.UUID) -> Response:
+    """Send what a job carried again, in its present form; `jobs` is empty if nothing is left of it."""
+
+    def work(session: Session) -> Outcome:
+        row = _find(session, id)
+        queued = steer.relaunch(session, row, body["hosts"] == "failed")
+        return Outcome("job", id, _shown(row), jobs=queued, before={}, after={"hosts": body["hosts"]})
+
+    return mutate("relaunch", work)
+
+
+def _find(session: Session, id_: uuid.UUID) -> Job:
+    row = session.get(Job, id_)
+    if row is None:
+        raise not_found()
+    return row
+
+
+def _shown(row: Job) -> dict[str, Any]:
+    return dump({column.key: getattr(row, column.key) for column in SHOWN})
 
 
 @shards.route("/<uuid:id>/converge", methods=["POST"], endpoint="converge")

@@ -7,8 +7,10 @@ import marshmallow as ma
 from api.core.fields import Text, Uuid, Whole
 from api.core.paging import Order, PageQuery
 from api.jobs.models import Job, JobResource
+from api.jobs.output import CONTENT_TYPES
+from api.jobs.steer import OVER
 
-STATES = ("queued", "running", "successful", "failed", "abandoned")
+STATES = ("queued", "running", *OVER)
 _JOB, _RESOURCE = Job.__table__, JobResource.__table__
 ORDERS = {
     order.name: order
@@ -31,9 +33,14 @@ class JobSchema(ma.Schema):
     started_at = ma.fields.AwareDateTime(required=True, allow_none=True)
     ended_at = ma.fields.AwareDateTime(required=True, allow_none=True)
     seconds = ma.fields.Float(required=True, allow_none=True, metadata={"description": "from start to end"})
+    cancel_requested_at = ma.fields.AwareDateTime(required=True, allow_none=True)
+    canceled_by = ma.fields.String(required=True, metadata={"description": "name of an API key"})
     resources = ma.fields.Integer(required=True, metadata={"description": "resources that it carried"})
     changed = ma.fields.Integer(required=True, metadata={"description": "counted per resource and host"})
     failed = ma.fields.Integer(required=True, metadata={"description": "counted per resource and host"})
+    audit_head = ma.fields.String(
+        required=True, metadata={"description": "where the audit ended when it was taken; hosts note it"}
+    )
     events_lost = ma.fields.Boolean(required=True)
     truncated = ma.fields.Boolean(required=True)
     events_sha256 = ma.fields.String(required=True)
@@ -84,6 +91,27 @@ class EventQuery(ma.Schema):
 
     offset = Whole(load_default=0, metadata={"description": "`next_offset` of the answer before"})
     limit = Whole(load_default=200, validate=ma.validate.Range(1, 1000))
+
+
+class StreamQuery(ma.Schema):
+    """Where a stream begins."""
+
+    offset = Whole(load_default=0, metadata={"description": "`next_offset` of a page, or the id of an event"})
+
+
+class OutputQuery(ma.Schema):
+    """Which lines of the output, and how."""
+
+    format = Text(load_default="text", validate=ma.validate.OneOf(list(CONTENT_TYPES)))
+    start = Whole(load_default=0, metadata={"description": "first line, from 0"})
+    end = Whole(load_default=None, metadata={"description": "the line behind the last one; to the end without it"})
+    download = ma.fields.Boolean(load_default=False, metadata={"description": "as a file"})
+
+
+class RelaunchSchema(ma.Schema):
+    """What is done again."""
+
+    hosts = Text(load_default="all", validate=ma.validate.OneOf(["all", "failed"]))
 
 
 class EventsSchema(ma.Schema):

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from api.core import audit_prune, idempotency
 from api.core.kind import registry
+from api.jobs import terminal
 from api.jobs.dispatch import ensure_jobs
 from api.jobs.finish import abandon
 from api.jobs.models import Delivery, Job, Lease
@@ -36,6 +37,7 @@ def sweep(session: Session) -> list[uuid.UUID]:
         return []
     for job_id in _vanished(session):
         abandon(session, job_id, "lease_expired")
+    terminal.sweep(session)
     _try_again(session)
     _ensure(session)
     return list(dict.fromkeys([*session.info.pop("outbox", ()), *_unheard(session)]))

@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from redis import Redis
 from sqlalchemy.orm import Session
 
 from api.core.db import unit_of_work
@@ -24,6 +26,7 @@ from api.jobs.finish import Ending, finish
 from api.jobs.models import Delivery, Job
 from api.jobs.report import read
 from api.jobs.settle import Run, fail_host, settle_node, settle_report
+from tests.jobs.working import Work
 
 
 @dataclass
@@ -216,3 +219,23 @@ def engine(prepared: Engine) -> Engine:
 def fqdn(engine: Engine) -> Callable[[str], uuid.UUID]:
     """Make an FQDN of the platform's webroot."""
     return lambda name: engine.add("fqdn", brand_id=engine.ids["brand"], webroot_id=engine.ids["webroot"], fqdn=name)
+
+
+#: What depends on the database; the other tests are run on one, as each takes seconds.
+ON_BOTH = (
+    "test_a_run_reports_and_inherits_no_secret",
+    "test_what_comes_during_a_run_goes_with_the_next_one",
+    "test_a_run_that_lost_its_lease_is_stopped",
+)
+
+
+@pytest.fixture
+def work(engine: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Work]:
+    Redis.from_url(engine.settings.redis_url).flushall()
+    if engine.is_sqlite and request.node.originalname not in ON_BOTH:
+        pytest.skip("the database makes no difference here")
+    made = Work(engine, tmp_path, **getattr(request, "param", {}))
+    made.start()
+    yield made
+    made.go()
+    made.stop()

@@ -22,8 +22,8 @@ class Rest:
             key = issue(session, "test", scopes, brands)[1]
         self._client, self._headers = engine.app.test_client(), {"Authorization": f"Bearer {key}"}
 
-    def __call__(self, path: str, method: str = "GET") -> Any:
-        return self._client.open(path, method=method, headers=self._headers)
+    def __call__(self, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> Any:
+        return self._client.open(path, method=method, headers={**self._headers, **(headers or {})})
 
 
 @pytest.fixture

@@ -1,150 +1,23 @@
-"""A real worker: processes are killed, hang and are drained; runs are real, with a local connection.
-
-The balancer's module runs in check mode here: it needs no HAProxy for that and reports like on a host.
-"""
+"""A real worker: processes are killed, hang and are drained; runs are real, with a local connection."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from redis import Redis
 
-from api.core.settings import ROOT, Settings
 from api.jobs.models import Job, JobHost, JobResource, Lease
-from api.jobs.queue import Publisher
+from tests.jobs.working import Work, alive
 from worker import processes
 
 Make = Callable[[str], uuid.UUID]
-
-PLAY = """
-- name: Balance
-  hosts: lb
-  connection: local
-  gather_facts: false
-  vars: {{ansible_python_interpreter: {python}}}
-  tasks:
-    - name: Show what a run inherits
-      ansible.builtin.shell: "tr '\\\\0' '\\\\n' < /proc/$PPID/environ; env"
-      register: inherited
-    - name: Keep it
-      ansible.builtin.copy: {{content: "{{{{ inherited.stdout }}}}", dest: "{work}/environment", mode: "0600"}}
-    - name: Wait until the test goes on
-      ansible.builtin.wait_for: {{path: "{work}/go", timeout: 60, sleep: 1}}
-    - name: Report
-      hostreeve.hosting.lb_resources:
-        fqdns: "{{{{ lb_fqdns }}}}"
-        shards: "{{{{ lb_shards | map(attribute='name') }}}}"
-        map: {work}/hosts.map
-        config: {work}/haproxy.cfg
-        socket: {work}/none.sock
-        master_socket: {work}/none.sock
-      check_mode: true
-
-- name: Reach
-  hosts: web
-  gather_facts: false
-  tasks:
-    - name: Never come here
-      ansible.builtin.ping:
-"""
-
-
-#: What depends on the database; the other tests are run on one, as each takes seconds.
-ON_BOTH = (
-    "test_a_run_reports_and_inherits_no_secret",
-    "test_what_comes_during_a_run_goes_with_the_next_one",
-    "test_a_run_that_lost_its_lease_is_stopped",
-)
-
-
-class Work:
-    """A worker process and what the test wants from it."""
-
-    def __init__(self, engine: Any, path: Path, **changes: Any) -> None:
-        self.path, self.engine = path, engine
-        (path / "playbooks").mkdir()
-        (path / "playbooks" / "converge.yml").write_text(PLAY.format(work=path, python=sys.executable))
-        (path / "key").touch()
-        (path / "known_hosts").touch()
-        self.settings: Settings = replace(
-            engine.settings,
-            playbooks=path / "playbooks",
-            ssh_key=path / "key",
-            ssh_known_hosts=path / "known_hosts",
-            lease_seconds=4,
-            lease_renew_seconds=1,
-            sweep_seconds=1,
-            **changes,
-        )
-        self.publish = Publisher(self.settings, engine.maker)
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        for name, value in vars(self.settings).items():
-            env["HOSTREEVE_" + name.upper()] = str(value)
-        with (self.path / "worker.log").open("ab") as log:
-            command = [sys.executable, "-m", "worker", "--workers", "2"]
-            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-
-    def go(self) -> None:
-        """Let the play go on."""
-        (self.path / "go").touch()
-
-    def job(self, job_id: uuid.UUID) -> Job:
-        found: Job = self.engine.all(sa.select(Job).where(Job.id == job_id))[0]
-        return found
-
-    def until(self, check: Callable[[], Any], seconds: float = 60) -> Any:
-        end = time.monotonic() + seconds
-        while not (found := check()):
-            assert time.monotonic() < end, (self.path / "worker.log").read_text()[-4000:]
-            time.sleep(0.05)
-        return found
-
-    def running(self, job_id: uuid.UUID) -> int:
-        """Wait until the play of a job waits; return the pid of its process."""
-        self.until((self.path / "environment").exists)
-        return int(self.job(job_id).worker.rpartition(":")[2])
-
-    def ended(self, job_id: uuid.UUID) -> Job:
-        """Wait for a job's end."""
-        return self.until(lambda: (job := self.job(job_id)).state not in ("queued", "running") and job)  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def work(engine: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Work]:
-    Redis.from_url(engine.settings.redis_url).flushall()
-    if engine.is_sqlite and request.node.originalname not in ON_BOTH:
-        pytest.skip("the database makes no difference here")
-    made = Work(engine, tmp_path, **getattr(request, "param", {}))
-    made.start()
-    yield made
-    made.go()
-    made.stop()
-
-
-def alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if os.path.exists(f"/proc/{pid}") and not processes._is_zombie(pid)]
 
 
 def test_a_run_reports_and_inherits_no_secret(work: Work, fqdn: Make) -> None:
@@ -164,7 +37,7 @@ def test_a_run_reports_and_inherits_no_secret(work: Work, fqdn: Make) -> None:
     assert work.engine.all(sa.select(Lease.holder).where(Lease.host == "lb1")) == [None]
     inherited = (work.path / "environment").read_text()
     assert "ANSIBLE_CONFIG" in inherited
-    assert "HOSTREEVE_" not in inherited
+    assert "HOSTREEVE_" not in inherited.replace(f"{processes.MARK}=", "")
     assert work.settings.secret_key not in inherited
     assert not (work.settings.run_dir / "jobs" / str(job_id)).exists()
 

@@ -12,6 +12,7 @@ import api.core.audit
 import api.core.counter
 import api.core.idempotency
 import api.jobs.models
+import api.jobs.terminal
 import api.kinds  # noqa: F401 - every table must be known
 from api.core.crypto import Secret
 from api.core.db import Base, JsonList, JsonMap, Name, UtcDateTime, engine_for

@@ -32,6 +32,10 @@ OTHERS = {
     "GET /jobs/<uuid:id>/output": ("job:read", True),
     "POST /shards/<uuid:id>/converge": ("shard:converge", True),
     "GET /inventory": ("inventory:read", True),
+    "GET /leases": ("lease:read", True),
+    "POST /leases": ("lease:write", True),
+    "POST /leases/<uuid:id>/renew": ("lease:write", True),
+    "DELETE /leases/<uuid:id>": ("lease:write", True),
 }
 
 

@@ -23,7 +23,7 @@ ARGUMENTS = {
 
 
 class Stale(Exception):
-    """The run carries an older fencing token than one this host has already seen."""
+    """The run carries an older fencing token than one this host has already seen, or holds no lease at all."""
 
 
 class Report:
@@ -85,12 +85,15 @@ class Report:
 def guard(module):
     """Hold the host's lock for the run and refuse a stale fencing token.
 
-    Reads ``job`` and ``fence`` from module.params. A run without a token (a terminal) only takes the lock.
+    Reads ``job`` and ``fence`` from module.params. A run without a token (an inventory of files) only takes the lock; a
+    token below 0 stands for a lease that nobody took.
     Writes nothing in check mode. Raises Stale.
     """
     if module.check_mode:
         yield
         return
+    if (module.params["fence"] or 0) < 0:
+        raise Stale("the run holds no lease of this host: it must begin with the task hostreeve.hosting.lease")
     os.makedirs(STATE, mode=0o755, exist_ok=True)
     with open(os.path.join(STATE, "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -68,7 +68,10 @@ def note(session: Session, run: Any, node_id: uuid.UUID, said: Said) -> None:
     if row is None:
         return
     expected = Carried(row["last_job_id"], row["last_audit_head"])
-    in_step = said.before == expected or _was_ours(session, run.shard_id, said.before, expected)
+    in_step: bool | None = said.before == expected or _was_ours(session, run.shard_id, said.before, expected)
+    if not in_step and expected == Carried():
+        # A host that was somebody else's before; there is nothing yet that it should carry.
+        in_step = None
     values = {
         "host_job_id": said.now.job_id,
         "host_audit_head": said.now.audit_head,
@@ -81,7 +84,7 @@ def note(session: Session, run: Any, node_id: uuid.UUID, said: Said) -> None:
     # Not through the mapping: a report is no wish and must not disturb a client's revision.
     session.execute(sa.update(node).where(node.c.id == node_id).values(**values, updated_at=node.c.updated_at))
     told_before = row["in_step"] is False and said.before == Carried(row["host_job_id"], row["host_audit_head"])
-    if not in_step and not told_before:
+    if in_step is False and not told_before:
         record(
             session, actor="worker", action="out_of_step", kind="node", resource_id=node_id, before=_shown(expected),
             after=_shown(said.before), result="failed", duration_ms=0, job_ids=[run.job_id],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,9 @@ from api.core.errors import conflict, invalid
 from api.core.kind import Kind, registry
 from api.kinds.lb_address import address
 from api.kinds.shard import Shard
+
+#: For the API's description.
+IN_STEP = "the last run found on the host what the platform had put there; null while it had put nothing there"
 
 
 class Node(Resource, Base):
@@ -29,6 +33,14 @@ class Node(Resource, Base):
     ssh_user: Mapped[str] = mapped_column(sa.String(32), default="root", info={"check": grammar.slug})
     #: dns only: the one node that the others transfer from
     is_primary: Mapped[bool] = mapped_column(default=False, info={"once": True})
+    #: the job that changed the host last, as the platform knows it, and where the audit ended when it was taken
+    last_job_id: Mapped[uuid.UUID | None] = mapped_column(info={"ro": True})
+    last_audit_head: Mapped[str] = mapped_column(sa.String(84), default="", server_default="", info={"ro": True})
+    #: the same as the host itself said last, and when
+    host_job_id: Mapped[uuid.UUID | None] = mapped_column(info={"ro": True})
+    host_audit_head: Mapped[str] = mapped_column(sa.String(84), default="", server_default="", info={"ro": True})
+    host_seen_at: Mapped[datetime | None] = mapped_column(info={"ro": True})
+    in_step: Mapped[bool | None] = mapped_column(info={"ro": True, "description": IN_STEP})
 
 
 def validate(session: Session, row: Any) -> None:

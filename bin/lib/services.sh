@@ -65,8 +65,7 @@ services_start() {
         --dir "$services_state" --appendonly yes --maxmemory-policy noeviction --daemonize no
     cd "$root" || return 1
     python -m api db upgrade
-    services_launch api gunicorn -c python:api.gunicorn --bind 127.0.0.1:8000 --workers 2 --threads 4 --worker-class gthread \
-        'api.app:create_app()'
+    services_launch api gunicorn -c python:api.gunicorn 'api.app:create_app()'
     services_launch worker python -m worker --workers 3
     [ -s "$services_state/api-key" ] ||
         python -m api keys create --name demo --scopes '*' --brands '*' >"$services_state/api-key"

@@ -36,6 +36,10 @@ PLAY = """
       ansible.builtin.copy: {{content: "{{{{ inherited.stdout }}}}", dest: "{work}/environment", mode: "0600"}}
     - name: Wait until the test goes on
       ansible.builtin.wait_for: {{path: "{work}/go", timeout: 60, sleep: 1}}
+"""
+
+#: The task that reports; the last one of a play.
+REPORT = """
     - name: Report
       hostreeve.hosting.lb_resources:
         fqdns: "{{{{ lb_fqdns }}}}"
@@ -45,7 +49,9 @@ PLAY = """
         socket: {work}/none.sock
         master_socket: {work}/none.sock
       check_mode: true
+"""
 
+REACH = """
 - name: Reach
   hosts: web
   gather_facts: false
@@ -61,7 +67,9 @@ class Work:
     def __init__(self, engine: Any, path: Path, **changes: Any) -> None:
         self.path, self.engine = path, engine
         (path / "playbooks").mkdir()
-        (path / "playbooks" / "converge.yml").write_text(PLAY.format(work=path, python=sys.executable))
+        (path / "playbooks" / "converge.yml").write_text(
+            (PLAY + REPORT + REACH).format(work=path, python=sys.executable)
+        )
         (path / "key").touch()
         (path / "known_hosts").touch()
         self.settings: Settings = replace(
@@ -84,6 +92,12 @@ class Work:
         with (self.path / "worker.log").open("ab") as log:
             command = [sys.executable, "-m", "worker", "--workers", "2"]
             self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+
+    def restart(self, **changes: Any) -> None:
+        """Start again with other settings."""
+        self.stop()
+        self.settings = replace(self.settings, **changes)
+        self.start()
 
     def stop(self) -> None:
         if self.process is not None:

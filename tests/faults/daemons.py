@@ -1,0 +1,157 @@
+"""A platform whose parts can be killed one by one and come back, as a service manager would bring them back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from cryptography.fernet import Fernet
+
+from tests.e2e.client import Client, eventually
+from tests.e2e.conftest import FLEET, ROOT, free_port, issue_key, ready
+
+
+class Daemons:
+    """PostgreSQL (durable), the queue, the API and a worker; short leases, so that a storm need not last long."""
+
+    def __init__(self, directory: Path, data_dir: Path) -> None:
+        self.directory, self.port = directory, free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._queue = directory / "queue.sock"
+        self._pg = directory / "pg"
+        self._bin = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))[-1]
+        self.env = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'collections'}",
+            "HOSTREEVE_DATABASE_URL": f"postgresql+psycopg://hostreeve@/postgres?host={directory}",
+            "HOSTREEVE_REDIS_URL": f"unix://{self._queue}",
+            "HOSTREEVE_DATA_DIR": str(data_dir),
+            "HOSTREEVE_RUN_DIR": str(directory / "run"),
+            "HOSTREEVE_SSH_KEY": str(FLEET / "key"),
+            "HOSTREEVE_SSH_KNOWN_HOSTS": str(FLEET / "known_hosts"),
+            "HOSTREEVE_SECRET_KEY": Fernet.generate_key().decode(),
+            "HOSTREEVE_BIND": f"127.0.0.1:{self.port}",
+            "HOSTREEVE_LEASE_SECONDS": "12",
+            "HOSTREEVE_LEASE_RENEW_SECONDS": "3",
+            "HOSTREEVE_SWEEP_SECONDS": "2",
+        }
+
+    def start(self) -> Client:
+        """Make everything new; return a client with a key for everything."""
+        self._pg.mkdir()
+        for path in (self.directory, self._pg):
+            shutil.chown(path, "postgres")
+        self._as_postgres("initdb", "-D", str(self._pg), "-U", "hostreeve", "-A", "trust", "-E", "UTF8", "--no-locale")
+        self.postgres("start")
+        subprocess.run([sys.executable, "-m", "api", "db", "upgrade"], cwd=ROOT, env=self.env, check=True)
+        for name in ("redis", "api", "worker"):
+            self.launch(name)
+        eventually(lambda: ready(self.base), 60)
+        return Client(self.base, issue_key(self.env, "*", "*"))
+
+    def stop(self) -> None:
+        """End everything; what the parts said goes to the test's output."""
+        for name in ("worker", "api", "redis"):
+            process = self._processes[name]
+            with suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.postgres("stop", "-m", "immediate")
+        for name in ("api", "worker"):
+            print(f"--- {name}\n" + (self.directory / f"{name}.log").read_text()[-6000:])
+
+    def launch(self, name: str) -> None:
+        """Start a part."""
+        python = sys.executable
+        commands = {
+            "redis": [
+                shutil.which("valkey-server") or "redis-server",
+                *("--port", "0", "--unixsocket", str(self._queue), "--dir", str(self.directory), "--save", ""),
+            ],
+            "api": [python, "-m", "gunicorn", "-c", "python:api.gunicorn", "api.app:create_app()"],
+            "worker": [python, "-m", "worker", "--workers", "3"],
+        }
+        with (self.directory / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                commands[name], cwd=ROOT, env=self.env, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def postgres(self, action: str, *options: str) -> None:
+        """Start, stop or restart PostgreSQL."""
+        server = f"-c listen_addresses='' -c unix_socket_directories={self.directory}"
+        self._as_postgres(
+            "pg_ctl", "-D", str(self._pg), "-l", str(self._pg / "log"), "-o", server, "-w", *options, action
+        )
+
+    def kill(self, victim: str) -> bool:
+        """Kill a part with SIGKILL, or PostgreSQL's way of it, and bring back what has nobody else to do so.
+
+        Victims: redis, api (master), api-worker, worker (supervisor), worker-process, run, playbook, postgres.
+        Returns False if there is no such process now.
+        """
+        if victim == "postgres":
+            self.postgres("restart", "-m", "immediate")
+            return True
+        owner = victim.split("-", maxsplit=1)[0] if victim not in ("run", "playbook") else "worker"
+        process = self._processes[owner]
+        if victim == owner:
+            process.kill()
+            process.wait()
+            if owner == "redis":
+                self._queue.unlink(missing_ok=True)
+            # As a service manager would: not at once.
+            time.sleep(1)
+            self.launch(owner)
+            return True
+        pids = self._below(process.pid, victim)
+        if not pids:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pids[0], signal.SIGKILL)
+        return True
+
+    def _below(self, pid: int, victim: str) -> list[int]:
+        level = {"api-worker": 1, "worker-process": 1, "run": 2, "playbook": 3}[victim]
+        found = [psutil.Process(pid)]
+        for _ in range(level):
+            below = []
+            for process in found:
+                with suppress(psutil.Error):
+                    below += process.children()
+            found = below
+        return [process.pid for process in found]
+
+    def _as_postgres(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            ["runuser", "-u", "postgres", "--", str(self._bin / program), *arguments],
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{program} {arguments}"
+
+
+def insist(work: Callable[[], object], seconds: float = 60) -> object:
+    """Do what a portal does while the platform stumbles: again, until it is answered."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return work()
+        except Exception:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.3)

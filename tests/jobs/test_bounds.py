@@ -1,0 +1,83 @@
+"""Plays that say too much: what matters is complete, the rest is bounded, and the job says that something was cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.working import REPORT, Work
+from worker import events
+
+Make = Callable[[str], uuid.UUID]
+
+HEAD = """
+- name: Balance
+  hosts: lb
+  connection: local
+  gather_facts: false
+  vars: {{ansible_python_interpreter: {python}}}
+  tasks:
+"""
+FLOODS = {
+    # Straight to the terminal that ansible-playbook has, past everything that counts results.
+    "terminal": "    - {name: Flood, ansible.builtin.shell: 'yes 0123456789abcdef | head -c 300M > /dev/tty'}\n",
+    "result": "    - {name: Flood, ansible.builtin.shell: 'head -c 10M /dev/zero | tr \"\\\\0\" a'}\n",
+    "lines": '    - {name: Flood, ansible.builtin.debug: {msg: x}, loop: "{{ range(3000) | list }}"}\n',
+}
+
+
+def prepare(work: Work, flood: str) -> None:
+    names = {"work": work.path, "python": sys.executable}
+    play = HEAD.format(**names) + FLOODS[flood] + REPORT.format(**names)
+    (work.path / "playbooks" / "converge.yml").write_text(play)
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_is_bounded_and_the_report_is_complete(work: Work, fqdn: Make, flood: str) -> None:
+    prepare(work, flood)
+    id_ = fqdn("www.other.example")
+    job_id = work.engine.queued("lb-a").id
+    work.publish(job_id)
+    job = work.until(lambda: (job := work.job(job_id)).state not in ("queued", "running") and job, 240)
+    assert (job.state, job.reason, job.changed, job.events_lost) == ("successful", "", 1, False)
+    assert job.truncated == (flood != "lines")
+    assert not work.engine.deliveries(resource_id=id_, node_id=work.engine.ids["lb1"])
+    folder = work.settings.data_dir / "jobs"
+    output = (folder / f"{job_id}.output").read_bytes()
+    assert len(output) < events.MOST_OUTPUT + events.LONGEST_LINE
+    assert b"PLAY RECAP" in output
+    lines = (folder / f"{job_id}.events").read_bytes().splitlines()
+    assert sum(map(len, lines)) < events.MOST_BYTES + 4 * events.LONGEST_LINE
+    assert json.loads(lines[-1])["event"] == "playbook_on_stats"
+    if flood == "lines":
+        assert sum(json.loads(line)["event"] == "runner_item_on_ok" for line in lines) == 3000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that is full at once."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(path)], check=True)
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def test_a_full_disk_under_the_events_fails_the_job_and_not_the_work(work: Work, fqdn: Make, small_disk: Path) -> None:
+    prepare(work, "lines")
+    work.restart(data_dir=small_disk)
+    id_ = fqdn("www.other.example")
+    job_id = work.engine.queued("lb-a").id
+    work.publish(job_id)
+    job = work.ended(job_id)
+    assert (job.state, job.reason, job.events_lost) == ("failed", "events_lost", True)
+    assert not work.engine.deliveries(resource_id=id_, node_id=work.engine.ids["lb1"])

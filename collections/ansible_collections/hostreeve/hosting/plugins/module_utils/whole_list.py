@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import tempfile
 
 STATE = "/var/lib/hostreeve"
-FACT = "/etc/ansible/facts.d/hostreeve.fact"
 DIFF_CAP = 200  # entries; a converge of thousands of resources must not return megabytes of diff
 
 #: Arguments that every whole-list module takes.
 ARGUMENTS = {
     "purge": {"type": "bool", "default": False},
     "job": {"type": "str"},
+    "audit_head": {"type": "str"},
     "fence": {"type": "int", "no_log": False},
 }
 
@@ -109,18 +108,6 @@ def guard(module):
             if token > seen:
                 write(path, "%d\n" % token)
         yield
-
-
-def remember_job(module):
-    """Name the job that last changed this host in the node's fact file; nothing without a job id or in check mode."""
-    job = module.params["job"]
-    if not job or module.check_mode:
-        return
-    fact = {}
-    with contextlib.suppress(FileNotFoundError, ValueError), open(FACT) as handle:
-        fact = json.load(handle)
-    os.makedirs(os.path.dirname(FACT), exist_ok=True)
-    write(FACT, json.dumps({**fact, "last_job": job}, indent=2, sort_keys=True) + "\n")
 
 
 def write(path, content, mode=0o644, uid=0, gid=0):

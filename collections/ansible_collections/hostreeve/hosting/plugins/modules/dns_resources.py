@@ -91,6 +91,9 @@ options:
   job:
     description: The job that runs; the node's fact file names it if something changed.
     type: str
+  audit_head:
+    description: Where the platform's audit ended when the job was taken, V(seq:hash); noted with the job.
+    type: str
   fence:
     description: Fencing token of the run's lease. A token older than one this host has seen is refused.
     type: int
@@ -154,6 +157,11 @@ unchanged:
   description: How many zones and records were as wanted.
   type: int
   returned: always
+node:
+  description: The job and the audit head that the host carried before this job, and that it carries now.
+  returned: always
+  type: dict
+  sample: {before: {job: "", audit_head: ""}, now: {job: 0b6f, audit_head: "12:9f86"}}
 """
 
 import base64
@@ -164,7 +172,7 @@ import traceback
 from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar, whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils import fact, grammar, whole_list
 from ansible_collections.hostreeve.hosting.plugins.module_utils.dns import powerdns, zones
 
 ALGORITHM = "hmac-sha256"
@@ -529,8 +537,7 @@ def main():
             rekeyed = run(module, report)
             result = report.result(diff=module._diff)
             result["changed"] |= rekeyed
-            if result["changed"]:
-                whole_list.remember_job(module)
+            fact.remember(module, result)
     except (whole_list.Stale, ValueError, OSError, powerdns.ApiError, powerdns.DatabaseError) as error:
         module.fail_json(msg=str(error))
     except ImportError:

@@ -32,6 +32,9 @@ options:
   job:
     description: The job that runs; the node's fact file names it if something changed.
     type: str
+  audit_head:
+    description: Where the platform's audit ended when the job was taken, V(seq:hash); noted with the job.
+    type: str
   fence:
     description: Fencing token of the run's lease. A token older than one this host has seen is refused.
     type: int
@@ -90,13 +93,18 @@ unchanged:
   description: How many items were as wanted.
   type: int
   returned: always
+node:
+  description: The job and the audit head that the host carried before this job, and that it carries now.
+  returned: always
+  type: dict
+  sample: {before: {job: "", audit_head: ""}, now: {job: 0b6f, audit_head: "12:9f86"}}
 """
 
 import json
 import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils import fact, whole_list
 from ansible_collections.hostreeve.hosting.plugins.module_utils.lb import names
 from ansible_collections.hostreeve.hosting.plugins.module_utils.lb.runtime import Runtime, RuntimeApiError
 
@@ -203,8 +211,7 @@ def main():
         with whole_list.guard(module):
             converge(module, items, report)
             result = report.result(module._diff)
-            if result["changed"]:
-                whole_list.remember_job(module)
+            fact.remember(module, result)
     except (whole_list.Stale, RuntimeApiError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

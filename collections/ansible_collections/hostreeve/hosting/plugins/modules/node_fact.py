@@ -23,6 +23,9 @@ options:
   job:
     description: The job that runs, noted as C(last_job). Nothing is noted if it is empty.
     type: str
+  audit_head:
+    description: Where the platform's audit ended when the job was taken, V(seq:hash); noted with the job.
+    type: str
   fence:
     description: Fencing token of the run's lease. A token older than one this host has seen is refused.
     type: int
@@ -52,49 +55,35 @@ facts:
   sample: {managed_by: hostreeve, roles: [web], last_job: 0b6f}
 """
 
-import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils import fact, whole_list
 
 
-def parse(text):
-    """Return the object that a fact file holds; an empty one for no file or anything else."""
-    try:
-        held = json.loads(text or "")
-    except ValueError:
-        return {}
-    return held if isinstance(held, dict) else {}
-
-
-def merge(held, facts, job):
-    """Return the held facts with these set (None removes) and the job, if there is one, as ``last_job``."""
-    wanted = {**held, **facts, **({"last_job": job} if job else {})}
+def merge(held, facts, job, audit_head=""):
+    """Return the held facts with these set (None removes), and the job noted, if there is one."""
+    wanted = {**held, **facts}
+    if job:
+        wanted = fact.stamp(wanted, job, audit_head)
     return {key: value for key, value in wanted.items() if value is not None}
-
-
-def render(facts):
-    """Return the file's text, the same for the same facts."""
-    return json.dumps(facts, indent=2, sort_keys=True) + "\n"
 
 
 def main():
     module = AnsibleModule(
         {
             "facts": {"type": "dict", "default": {}},
-            "job": whole_list.ARGUMENTS["job"],
-            "fence": whole_list.ARGUMENTS["fence"],
+            **{name: whole_list.ARGUMENTS[name] for name in ("job", "audit_head", "fence")},
         },
         supports_check_mode=True,
     )
-    path = whole_list.FACT
+    path = fact.PATH
     try:
         # The lock, because the whole-list modules note their job in the same file.
         with whole_list.guard(module):
             before = whole_list.read(path)
-            facts = merge(parse(before), module.params["facts"], module.params["job"])
-            after = render(facts)
+            facts = merge(fact.parse(before), module.params["facts"], module.params["job"], module.params["audit_head"])
+            after = fact.render(facts)
             if after != before and not module.check_mode:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 whole_list.write(path, after)

@@ -81,6 +81,9 @@ options:
   job:
     description: The job that runs; the host's fact file names it if something changed.
     type: str
+  audit_head:
+    description: Where the platform's audit ended when the job was taken, V(seq:hash); noted with the job.
+    type: str
   fence:
     description: Fencing token of the run's lease. A token older than one that the host has seen is refused.
     type: int
@@ -121,13 +124,18 @@ unchanged:
   description: How many items were as wanted.
   returned: always
   type: int
+node:
+  description: The job and the audit head that the host carried before this job, and that it carries now.
+  returned: always
+  type: dict
+  sample: {before: {job: "", audit_head: ""}, now: {job: 0b6f, audit_head: "12:9f86"}}
 """
 
 import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils import fact, whole_list
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web.host import Host
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web.run import converge
 
@@ -152,11 +160,10 @@ def main():
     try:
         with whole_list.guard(module):
             report = converge(host, lists, settings, module.params["purge"], module.check_mode)
+            result = report.result(module._diff)
+            fact.remember(module, result)
     except (whole_list.Stale, OSError) as error:
         module.fail_json(msg=str(error))
-    result = report.result(module._diff)
-    if result["changed"]:
-        whole_list.remember_job(module)
     module.exit_json(**result)
 
 

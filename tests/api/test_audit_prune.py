@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,8 +11,11 @@ import sqlalchemy as sa
 
 from api.core import audit, audit_prune
 from api.core.db import now
+from api.core.state import EXTENSION
 from api.jobs.sweep import purge
 from auditchain import Broken, verify
+from worker import sweeper
+from worker.context import Context
 
 from .tamper import export, tamper
 
@@ -59,6 +63,15 @@ def test_pruned(aged):
     assert aged.admin.get("/audit/head").json == head
     aged.admin.make("tenants", brand_id=aged["acme"])
     verify(export(aged), heads={head["seq"]: head["hash"]})
+
+
+def test_the_sweeper_prunes_by_the_setting(aged):
+    """As the worker's process does it; without the setting nothing goes."""
+    state = aged.app.extensions[EXTENSION]
+    for days, first in ((0, 1), (30, aged.last["seq"] + 1)):
+        settings = replace(state.settings, audit_days=days)
+        sweeper.once(Context(settings, state.engine, state.maker, state.publish), purging=True)
+        assert verify(export(aged)).first == first
 
 
 def test_in_pieces(aged, monkeypatch):

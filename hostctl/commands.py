@@ -98,7 +98,7 @@ def _list(group: click.Group, kind: Kind) -> None:
     def work(app: App, *, limit: int, everything: bool, columns: str | None, sort: str = "", **given: Any) -> None:
         query = body(kind.filters, given, app.lookup)
         rows = app.client.items(kind.path, limit=None if everything else limit + 1, sort=sort or None, **query)
-        results.table(app.out, rows, columns or results.columns_of(kind), None if everything else limit)
+        results.table(app.out, rows, columns, None if everything else limit, results.columns_of(kind))
 
     sort = click.Option(["--sort"], type=click.Choice(kind.sorts), help="Order; - is descending.")
     params = [*options(kind.filters.values()), *([sort] if kind.sorts else ()), *_limits()]

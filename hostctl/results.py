@@ -34,8 +34,13 @@ def columns_of(kind: Kind) -> str:
     return ",".join(["id", *fields, *(name for name in ("status", "status_message") if name in kind.view)])
 
 
-def table(out: Output, rows: Iterable[dict[str, Any]], columns: str | None, limit: int | None) -> None:
-    """Write a list; ``rows`` holds one more than ``limit`` if there is more. JSON is one array with whole rows."""
+def table(
+    out: Output, rows: Iterable[dict[str, Any]], columns: str | None, limit: int | None, usual: str | None = None
+) -> None:
+    """Write a list; ``rows`` holds one more than ``limit`` if there is more. JSON is one array with whole rows.
+
+    ``columns`` are those that were asked for, ``usual`` those that are shown otherwise.
+    """
     more = False
 
     def shown() -> Iterator[dict[str, Any]]:
@@ -49,7 +54,7 @@ def table(out: Output, rows: Iterable[dict[str, Any]], columns: str | None, limi
     if out.json:
         _array(shown())
     else:
-        _rows(out, shown(), columns)
+        _rows(out, shown(), columns, usual)
     if more:
         out.say(f"There is more than {limit}: use --limit or --all.")
 
@@ -63,10 +68,11 @@ def _array(rows: Iterable[dict[str, Any]]) -> None:
     sys.stdout.flush()
 
 
-def _rows(out: Output, rows: Iterator[dict[str, Any]], columns: str | None) -> None:
+def _rows(out: Output, rows: Iterator[dict[str, Any]], columns: str | None, usual: str | None) -> None:
     first = next(rows, None)
-    names = [name.strip() for name in columns.split(",")] if columns else list(first or ())
-    if first is not None and (unknown := [name for name in names if name not in first]):
+    chosen = columns or usual
+    names = [name.strip() for name in chosen.split(",")] if chosen else list(first or ())
+    if columns and first is not None and (unknown := [name for name in names if name not in first]):
         raise Failure(f"There is no field {', '.join(unknown)}.", Exit.USAGE, [f"fields: {', '.join(first)}"])
     everything = [] if first is None else [first]
 

@@ -17,6 +17,7 @@ from types import FrameType
 import structlog
 
 from api.core.settings import load
+from api.jobs.queue import DEFAULT
 from worker import rq_worker, sweeper
 from worker.context import Context, context_for
 
@@ -87,9 +88,11 @@ def main() -> int:
     """Run the worker; 2 if the settings are wrong."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--workers", type=int, default=2, help="runs at the same time (default: 2)")
-    count = max(1, parser.parse_args().workers)
+    parser.add_argument("--queue", default=DEFAULT, help="queue of a region or shard (default: %(default)s)")
+    arguments = parser.parse_args()
+    count = max(1, arguments.workers)
     try:
-        context = context_for(load())
+        context = context_for(load(), arguments.queue)
     except (ValueError, RuntimeError) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 2

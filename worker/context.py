@@ -14,7 +14,7 @@ from api.auth import models as _models  # noqa: F401 - tables that statuses and 
 from api.core import crypto
 from api.core.db import Maker, engine_for, maker_for, unit_of_work
 from api.core.settings import Settings
-from api.jobs.queue import Publisher
+from api.jobs.queue import DEFAULT, Publisher
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Context:
     engine: sa.Engine
     maker: Maker
     publish: Publisher
+    #: the queue that this worker listens on
+    queue: str = DEFAULT
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -37,7 +39,7 @@ class Context:
 LONGEST_RUN_DIR = 70
 
 
-def context_for(settings: Settings) -> Context:
+def context_for(settings: Settings, queue: str = DEFAULT) -> Context:
     """Return a context; nothing is connected yet. ValueError if a setting cannot work."""
     if len(str(settings.run_dir.resolve())) > LONGEST_RUN_DIR:
         raise ValueError(f"HOSTREEVE_RUN_DIR must have at most {LONGEST_RUN_DIR} characters: sockets lie below it")
@@ -45,4 +47,4 @@ def context_for(settings: Settings) -> Context:
     engine = engine_for(settings.database_url)
     maker = maker_for(engine)
     sa.orm.configure_mappers()
-    return Context(settings, engine, maker, Publisher(settings, maker))
+    return Context(settings, engine, maker, Publisher(settings, maker), queue)

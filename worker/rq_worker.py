@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
-from rq import Queue, Worker
+from rq import Worker
 from rq.serializers import JSONSerializer
 
 import worker.run
-from api.jobs.queue import NAME, connect
+from api.jobs.queue import connect, queue_of
 from worker import processes
 from worker.context import Context
 
@@ -24,9 +24,8 @@ def work(context: Context, parent: int) -> None:
         return
     worker.run.prepared = context
     connection = connect(context.settings)
-    queue = Queue(NAME, connection=connection, serializer=JSONSerializer)
     Worker(
-        [queue],
+        [queue_of(context.queue, connection)],
         connection=connection,
         serializer=JSONSerializer,
         worker_ttl=TTL,

@@ -175,7 +175,7 @@ def _run(context: Context, taken: Claim, lease: Lease) -> None:
     def end(session: Session) -> None:
         if stop.reason == CANCELED:
             _settle_canceled(session, taken, run_)
-        bad = dict(document.unfit) | _settle_rest(session, run_, document, reporter)
+        bad = dict(document.unfit) | _settle_rest(session, run_, document, reporter, broken == "run_failed")
         if bad and not broken:
             ending.reason = "host_failed: " + ", ".join(bad[host] for host in sorted(bad))
         finish(session, taken, ending)
@@ -210,8 +210,13 @@ def _settle_canceled(session: Session, taken: Claim, run_: Run) -> None:
         fail_host(session, run_, node_id, canceled(who))
 
 
-def _settle_rest(session: Session, run_: Run, document: Document, reporter: Reporter) -> dict[str, str]:
-    """Settle what no report settled: nothing counts as done because nobody complained. Return the bad hosts."""
+def _settle_rest(
+    session: Session, run_: Run, document: Document, reporter: Reporter, again: bool
+) -> dict[str, str]:
+    """Settle what no report settled: nothing counts as done because nobody complained. Return the bad hosts.
+
+    ``again``: the run broke off, which is no resource's fault, so what it left is tried again by itself.
+    """
     bad = {host: f"{host} (unreachable)" for host in reporter.unreachable} | {host: host for host in reporter.messages}
     stats = reporter.stats or {}
     for host, sent in sorted(document.sent.items()):
@@ -222,8 +227,8 @@ def _settle_rest(session: Session, run_: Run, document: Document, reporter: Repo
             continue
         said = reporter.messages.get(host, "")
         # Who runs nodes needs to know what failed there; who owns a site does not.
-        fail_host(session, run_, sent.node_id, public(said) if said else NO_REPORT, nodes=True)
-        if fail_host(session, run_, sent.node_id, HOST_FAILED if said else NO_REPORT):
+        fail_host(session, run_, sent.node_id, public(said) if said else NO_REPORT, nodes=True, again=again)
+        if fail_host(session, run_, sent.node_id, HOST_FAILED if said else NO_REPORT, again=again):
             bad.setdefault(host, host)
     return bad
 

@@ -12,12 +12,12 @@ from redis import Redis, RedisError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from api.core.db import Maker, now
+from api.core.db import Base, Maker, now
 from api.core.settings import Settings
 from api.jobs.models import Job
 
-#: One queue per worker process: with two, a worker killed between pop and start loses the message.
-NAME = "hostreeve"
+#: Where jobs go that no region and no shard gives another queue.
+DEFAULT = "default"
 TASK = "worker.run.run"
 #: Seconds without a try after Redis did not answer, so that a dead Redis does not slow down every request.
 PAUSE = 2.0
@@ -25,6 +25,11 @@ PAUSE = 2.0
 GRACE = 120
 
 log = structlog.get_logger(__name__)
+
+
+def queue_of(name: str, connection: Redis) -> Queue:
+    """Return a queue; a worker listens on one only: with two, one killed between pop and start loses the message."""
+    return Queue(f"hostreeve-{name}", connection=connection, serializer=JSONSerializer)
 
 
 def connect(settings: Settings, blocking: float | None = None) -> Redis:
@@ -38,7 +43,7 @@ class Publisher:
     def __init__(self, settings: Settings, maker: Maker) -> None:
         self._maker = maker
         self._timeout = settings.job_timeout + GRACE
-        self._queue = Queue(NAME, connection=connect(settings, blocking=2), serializer=JSONSerializer)
+        self._connection = connect(settings, blocking=2)
         self._pause_until = 0.0
 
     def __call__(self, job_id: uuid.UUID) -> None:
@@ -53,8 +58,9 @@ class Publisher:
                     .values(published=Job.published + 1, published_at=now())
                     .returning(Job.published)
                 )
-            if number is not None:
-                self._queue.enqueue_call(
+                name = session.scalar(_queue_name(job_id)) if number is not None else None
+            if name is not None:
+                queue_of(name, self._connection).enqueue_call(
                     TASK,
                     args=(str(job_id),),
                     # An id that RQ has seen may be refused or confused with its predecessor, so it never repeats.
@@ -72,3 +78,16 @@ class Publisher:
         """Take the time of the message back, so that the next sweep publishes and does not wait."""
         with suppress(sa.exc.SQLAlchemyError), self._maker() as session, session.begin():
             session.execute(sa.update(Job).where(Job.id == job_id, Job.state == "queued").values(published_at=None))
+
+
+def _queue_name(job_id: uuid.UUID) -> sa.Select[str]:
+    """Return the statement for the queue of a job: its shard's, or that of the shard's region."""
+    shard, cluster, region = (Base.metadata.tables[name] for name in ("shard", "cluster", "region"))
+    return (
+        sa.select(sa.func.coalesce(shard.c.queue, region.c.queue))
+        .select_from(Job)
+        .join(shard, shard.c.id == Job.shard_id)
+        .join(cluster, cluster.c.id == shard.c.cluster_id)
+        .join(region, region.c.id == cluster.c.region_id)
+        .where(Job.id == job_id)
+    )

@@ -44,6 +44,8 @@ class Shard(Resource, Base):
     role: Mapped[str] = mapped_column(sa.String(16), info={"choices": ROLES, "once": True})
     #: dns only: the key between the primary and its secondaries; made when it is not given
     tsig_secret: Mapped[str | None] = mapped_column(Secret, info={"secret": True, "check": tsig_secret})
+    #: the workers of this queue run its jobs, and not those of its region's
+    queue: Mapped[str | None] = mapped_column(sa.String(32), info={"check": grammar.slug, "example": "eu-gpu"})
 
 
 def validate(session: Session, row: Any) -> None:
@@ -54,11 +56,20 @@ def validate(session: Session, row: Any) -> None:
         row.tsig_secret = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
 
-def converge(session: Session, row: Any) -> Iterable[Job]:
-    """Converge everything of a shard whose key changed: all its nodes must learn it."""
-    if row.generation == 1 or row.delete_requested:
+def tell_nodes(session: Session, row: Any) -> Iterable[Job]:
+    """Configure the nodes of a dns shard again: its key may have changed."""
+    if row.generation == 1 or row.delete_requested or row.role != "dns":
         return ()
-    return [dispatch.ensure_job(session, row.id, full=True)]
+    kind = registry["node"]
+    jobs: dict[uuid.UUID, Job] = {}
+    for node in session.scalars(
+        sa.select(kind.model)
+        .where(kind.model.shard_id == row.id, kind.model.delete_requested.is_(False))
+        .order_by(kind.model.id)
+    ):
+        node.generation += 1
+        jobs |= {job.id: job for job in dispatch.deliver(session, kind, node)}
+    return list(jobs.values())
 
 
 def balancers(session: Session, cluster_id: uuid.UUID) -> Sequence[Shard]:
@@ -78,6 +89,6 @@ KIND = registry.add(
         platform=True,
         filters=("cluster_id", "role"),
         validate=validate,
-        after_change=converge,
+        after_change=tell_nodes,
     )
 )

@@ -13,13 +13,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from redis import Redis
-from rq import Queue
-from rq.serializers import JSONSerializer
 
 from api.core.db import now
 from api.jobs import queue as queue_module
 from api.jobs.models import Job
-from api.jobs.queue import NAME, Publisher
+from api.jobs.queue import DEFAULT, Publisher, queue_of
 from worker.context import context_for
 from worker.sweeper import once
 
@@ -33,8 +31,8 @@ def redis(engine: Any) -> Redis:
     return connection
 
 
-def waiting(redis: Redis) -> list[str]:
-    return list(Queue(NAME, connection=redis, serializer=JSONSerializer).job_ids)
+def waiting(redis: Redis, queue: str = DEFAULT) -> list[str]:
+    return list(queue_of(queue, redis).job_ids)
 
 
 def test_every_message_has_an_id_of_its_own_and_carries_only_the_job_id(engine: Any, fqdn: Make, redis: Redis) -> None:
@@ -44,10 +42,22 @@ def test_every_message_has_an_id_of_its_own_and_carries_only_the_job_id(engine: 
     publish(job_id)
     publish(job_id)
     assert waiting(redis) == [f"job-{job_id}-1", f"job-{job_id}-2"]
-    message = Queue(NAME, connection=redis, serializer=JSONSerializer).fetch_job(f"job-{job_id}-1")
+    message = queue_of(DEFAULT, redis).fetch_job(f"job-{job_id}-1")
     assert message is not None
     assert (message.func_name, message.args) == ("worker.run.run", [str(job_id)])
     assert message.timeout > engine.settings.job_timeout
+
+
+def test_a_job_goes_to_the_queue_of_its_shard_or_of_its_region(engine: Any, fqdn: Make, redis: Redis) -> None:
+    engine.change("region", engine.ids["region"], queue="eu")
+    engine.change("shard", engine.ids["lb-a"], queue="edge")
+    fqdn("www.other.example")
+    publish = Publisher(engine.settings, engine.maker)
+    for shard in ("web-a", "lb-a"):
+        publish(engine.queued(shard).id)
+    assert waiting(redis) == []
+    assert waiting(redis, "eu") == [f"job-{engine.queued('web-a').id}-1"]
+    assert waiting(redis, "edge") == [f"job-{engine.queued('lb-a').id}-1"]
 
 
 def test_a_job_that_somebody_took_is_not_published(engine: Any, fqdn: Make, redis: Redis) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import syslog
 import tempfile
 
 STATE = "/var/lib/hostreeve"
@@ -104,10 +105,23 @@ def guard(module):
             except FileNotFoundError:
                 seen = 0
             if token < seen:
+                note("refused", module)
                 raise Stale("fencing token %d is older than %d, which this host has seen" % (token, seen))
             if token > seen:
                 write(path, "%d\n" % token)
-        yield
+        note("begins", module)
+        try:
+            yield
+        finally:
+            note("ends", module)
+
+
+def note(what, module):
+    """Leave a line in the host's own journal (``journalctl -t hostreeve``): what ran here, and under which token."""
+    fence = module.params["fence"]
+    job = "".join(char for char in module.params.get("job") or "-" if char.isprintable())[:64]
+    syslog.openlog("hostreeve", 0, syslog.LOG_DAEMON)
+    syslog.syslog("run %s fence=%s job=%s" % (what, "-" if fence is None else fence, job))
 
 
 def write(path, content, mode=0o644, uid=0, gid=0):

@@ -43,7 +43,7 @@ PLAY = """
       vars:
         names: "{{{{ web_fqdns | default([]) | map(attribute='fqdn') | sort | join(' ') }}}}"
     - name: Wait until the test goes on
-      ansible.builtin.wait_for: {{path: "{work}/go", timeout: 60, sleep: 1}}
+      ansible.builtin.shell: "touch {work}/begun; while [ ! -e {work}/go ]; do sleep 0.2; done"
       run_once: true
 """
 #: What depends on the database; the other tests are run on one, as each takes seconds.
@@ -164,7 +164,7 @@ class Terminal:
 
     def waiting(self, run: Run) -> Run:
         """Return a run once it has come to its long task."""
-        run.until(lambda: "Wait until the test goes on" in run.output or run.process.poll() is not None)
+        run.until(lambda: (self.path / "begun").exists() or run.process.poll() is not None)
         assert run.process.poll() is None, run.output
         return run
 
@@ -258,6 +258,15 @@ def test_an_interrupted_run_gives_its_hosts_back(terminal: Terminal, number: sig
     assert run.ended(20) == code, run.output
     assert (terminal.holders(), terminal.runs_held()) == (set(), [])
     assert not (terminal.path / "go").exists()
+
+
+def test_a_signal_that_comes_with_a_fork_is_not_lost(terminal: Terminal) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        run = terminal.start()
+        run.until(lambda run=run: "Wait until the test goes on" in run.output)
+        run.process.send_signal(number)
+        assert run.ended(20) != 0, run.output
+        assert (terminal.holders(), terminal.runs_held()) == (set(), []), run.output
 
 
 def test_a_failed_run_gives_its_hosts_back(terminal: Terminal) -> None:

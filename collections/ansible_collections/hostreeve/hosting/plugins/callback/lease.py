@@ -47,6 +47,8 @@ from ansible_collections.hostreeve.hosting.plugins.plugin_utils.platform import 
 TASK = "hostreeve.hosting.lease"
 #: Renewals within the life of a lease.
 RENEWALS = 4
+#: Seconds until a signal is repeated, and until a run without a lease is killed.
+REPEAT, KILL = 3, 15
 
 
 class CallbackModule(CallbackBase):
@@ -84,12 +86,14 @@ class Keeper:
         self._display = display
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="lease", daemon=True)
-        self._pid = os.getpid()
+        self._pid, self._signal = os.getpid(), None
         # All before the first lease, so that none is left behind.
         atexit.register(self._end)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        # ansible-core's own: ends the forks and raises KeyboardInterrupt.
+        self._interrupt = signal.getsignal(signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, _leave)
+                signal.signal(number, self._leave)
         self._thread.start()
 
     def _work(self):
@@ -107,7 +111,31 @@ class Keeper:
                         continue
                     self._display.error("The lease of the hosts is lost, and the run ends: %s" % error)
                     os.kill(self._pid, signal.SIGTERM)
+                    if not self._over.wait(KILL):
+                        os.kill(self._pid, signal.SIGKILL)
                     return
+
+    def _leave(self, signum, frame):
+        """End the run in an orderly way, as after Ctrl-C, whichever signal it was."""
+        if os.getpid() != self._pid:
+            # A fork that has not set its own handlers yet.
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+            return
+        if self._over.is_set():
+            return
+        self._signal = self._signal or signum
+        # Python swallows an exception that comes just when a process is forked, and the run would go on.
+        again = threading.Timer(REPEAT, os.kill, (self._pid, signal.SIGTERM))
+        again.daemon = True
+        again.start()
+        try:
+            # Of SIGINT it restores the default: a second Ctrl-C ends the run at once.
+            self._interrupt(signal.SIGINT, frame)
+        except KeyboardInterrupt:
+            if self._signal == signal.SIGINT:
+                raise
+        raise SystemExit(128 + self._signal)
 
     def _end(self):
         if os.getpid() != self._pid:
@@ -144,15 +172,3 @@ def reason():
 def printable(text):
     """Return a text as the API takes it."""
     return "".join(char if char.isprintable() else "?" for char in text)[:128]
-
-
-def _leave(signum, frame):
-    """End the forks and then this process in an orderly way, as Ctrl-C does; ansible-core's own handler only dies."""
-    signal.signal(signum, signal.SIG_DFL)
-    interrupt = signal.getsignal(signal.SIGINT)
-    try:
-        if callable(interrupt):
-            interrupt(signal.SIGINT, frame)
-    except KeyboardInterrupt:
-        pass
-    raise SystemExit(128 + signum)

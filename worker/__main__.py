@@ -16,6 +16,7 @@ from types import FrameType
 
 import structlog
 
+from api.core import logs
 from api.core.settings import load
 from api.jobs.queue import DEFAULT
 from worker import rq_worker, sweeper
@@ -90,6 +91,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="runs at the same time (default: 2)")
     parser.add_argument("--queue", default=DEFAULT, help="queue of a region or shard (default: %(default)s)")
     arguments = parser.parse_args()
+    logs.configure()
     count = max(1, arguments.workers)
     try:
         context = context_for(load(), arguments.queue)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import Any
+from pathlib import Path
 
 import sqlalchemy as sa
 
-from tests.bench import fleet, load
+from tests.bench import events, fleet, load
+from tests.bench.fill import copies
 from tests.bench.servers import Servers
 from tests.bench.table import Row, at_most, number, seconds
 from tests.e2e.client import Client
@@ -37,7 +38,13 @@ def rows() -> list[Row]:
         fleet.say("requests per second")
         client = clients[MANY]
         one = client.call("GET", "/fqdns?limit=1")["items"][0]
-        return [*rates(bare, client, f"/fqdns/{one['id']}"), *lengths(clients, paths)]
+        key = client.http.headers["Authorization"].removeprefix("Bearer ")
+        url = f"{str(client.http.base_url).rstrip('/')}/fqdns/{one['id']}"
+        return [
+            *rates(bare, client, f"/fqdns/{one['id']}"),
+            *lengths(clients, paths),
+            *events.rows(client, Path(envs[MANY]["HOSTREEVE_DATA_DIR"]), url, key),
+        ]
 
 
 def rates(bare: str, client: Client, one: str) -> list[Row]:
@@ -111,25 +118,18 @@ def fill(client: Client, database: str, size: int) -> dict[str, str]:
     client.create("fqdns", webroot_id=webroots[0], fqdn="name0.bench.test")
     engine = sa.create_engine(database)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        copy(connection, webroots, size)
+        copies(
+            connection,
+            "fqdn",
+            size - 1,
+            id="gen_random_uuid()",
+            fqdn="'name' || n || '.bench.test'",
+            reversed="'test.bench.name' || n",
+            webroot_id=f"(cast('{{{','.join(webroots)}}}' as uuid[]))[1 + n % 10]",
+            created_at="created_at + n * interval '1 millisecond'",
+            status="'active'",
+        )
         connection.exec_driver_sql("vacuum analyze")
     engine.dispose()
     middle = client.call("GET", "/fqdns?limit=1&sort=fqdn&search=name5")["next_cursor"]
     return {name: path.format(webroot=webroots[5], cursor=middle) for name, path in LISTS.items()}
-
-
-def copy(connection: sa.Connection, webroots: list[Any], size: int) -> None:
-    """Copy the one FQDN: other id, name, webroot and time, everything else the same."""
-    columns = [column["name"] for column in sa.inspect(connection).get_columns("fqdn")]
-    changed = {
-        "id": "gen_random_uuid()",
-        "fqdn": "'name' || n || '.bench.test'",
-        "reversed": "'test.bench.name' || n",
-        "webroot_id": "(cast(:webroots as uuid[]))[1 + n % 10]",
-        "created_at": "created_at + n * interval '1 millisecond'",
-        "status": "'active'",
-    }
-    values = ", ".join(changed.get(column, column) for column in columns)
-    statement = f"insert into fqdn ({', '.join(columns)}) select {values} from fqdn, generate_series(1, :size) n"
-    connection.execute(sa.text("set synchronous_commit = off"))
-    connection.execute(sa.text(statement), {"webroots": webroots, "size": size - 1})

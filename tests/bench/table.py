@@ -32,18 +32,18 @@ def at_most(ratio: float) -> Goal:
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement; figure and reference are texts with units, the goal is None where there is none."""
+    """One measurement; figure and reference are texts with units; not all have a reference, a ratio or a goal."""
 
     name: str
     figure: str
-    reference: str
-    ratio: float
+    reference: str = ""
+    ratio: float | None = None
     goal: Goal | None = None
 
     @property
     def verdict(self) -> str:
         """Return yes or no, or nothing without a goal."""
-        return "" if self.goal is None else "yes" if self.goal.met(self.ratio) else "NO"
+        return "" if self.goal is None or self.ratio is None else "yes" if self.goal.met(self.ratio) else "NO"
 
 
 def number(value: float) -> str:
@@ -60,7 +60,15 @@ def render(rows: list[Row]) -> str:
     """Return the rows as a Markdown table with columns of even width."""
     head = ("what", "figure", "reference", "ratio", "goal", "met")
     body = [
-        (row.name, row.figure, row.reference, f"{number(row.ratio)}x", str(row.goal or ""), row.verdict) for row in rows
+        (
+            row.name,
+            row.figure,
+            row.reference,
+            "" if row.ratio is None else f"{number(row.ratio)}x",
+            str(row.goal or ""),
+            row.verdict,
+        )
+        for row in rows
     ]
     width = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
     lines = [" | ".join(cell.ljust(width[column]) for column, cell in enumerate(line)) for line in [head, *body]]

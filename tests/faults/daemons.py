@@ -18,6 +18,9 @@ from cryptography.fernet import Fernet
 from tests.e2e.client import Client, eventually
 from tests.e2e.conftest import FLEET, ROOT, free_port, issue_key, ready
 
+#: What dies and is brought back by its parent or by the sweeper → the part that it belongs to.
+OWNERS = {"api-worker": "api", "worker-process": "worker", "run": "worker", "playbook": "worker"}
+
 
 class Daemons:
     """PostgreSQL (durable), the queue, the API and a worker; short leases, so that a storm need not last long."""
@@ -45,6 +48,9 @@ class Daemons:
             "HOSTREEVE_SWEEP_SECONDS": "2",
         }
 
+    #: the parts besides PostgreSQL, in the order in which they start
+    parts: tuple[str, ...] = ("redis", "api", "worker")
+
     def start(self) -> Client:
         """Make everything new; return a client with a key for everything."""
         self._pg.mkdir()
@@ -53,14 +59,14 @@ class Daemons:
         self._as_postgres("initdb", "-D", str(self._pg), "-U", "hostreeve", "-A", "trust", "-E", "UTF8", "--no-locale")
         self.postgres("start")
         subprocess.run([sys.executable, "-m", "api", "db", "upgrade"], cwd=ROOT, env=self.env, check=True)
-        for name in ("redis", "api", "worker"):
+        for name in self.parts:
             self.launch(name)
         eventually(lambda: ready(self.base), 60)
         return Client(self.base, issue_key(self.env, "*", "*"))
 
     def stop(self) -> None:
         """End everything; what the parts said goes to the test's output."""
-        for name in ("worker", "api", "redis"):
+        for name in reversed(self.parts):
             process = self._processes[name]
             with suppress(ProcessLookupError):
                 process.terminate()
@@ -69,11 +75,19 @@ class Daemons:
             except subprocess.TimeoutExpired:
                 process.kill()
         self.postgres("stop", "-m", "immediate")
-        for name in ("api", "worker"):
+        for name in self.parts[1:]:
             print(f"--- {name}\n" + (self.directory / f"{name}.log").read_text()[-6000:])
 
     def launch(self, name: str) -> None:
         """Start a part."""
+        command = self.command(name)
+        with (self.directory / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                command, cwd=ROOT, env=self.env, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def command(self, name: str) -> list[str]:
+        """Return the command of a part."""
         python = sys.executable
         commands = {
             "redis": [
@@ -83,10 +97,7 @@ class Daemons:
             "api": [python, "-m", "gunicorn", "-c", "python:api.gunicorn", "api.app:create_app()"],
             "worker": [python, "-m", "worker", "--workers", "3"],
         }
-        with (self.directory / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                commands[name], cwd=ROOT, env=self.env, stdout=log, stderr=subprocess.STDOUT
-            )
+        return commands[name]
 
     def postgres(self, action: str, *options: str) -> None:
         """Start, stop or restart PostgreSQL."""
@@ -104,23 +115,30 @@ class Daemons:
         if victim == "postgres":
             self.postgres("restart", "-m", "immediate")
             return True
-        owner = victim.split("-", maxsplit=1)[0] if victim not in ("run", "playbook") else "worker"
-        process = self._processes[owner]
+        owner = OWNERS.get(victim, victim)
         if victim == owner:
-            process.kill()
-            process.wait()
+            self.end(owner)
             if owner == "redis":
                 self._queue.unlink(missing_ok=True)
             # As a service manager would: not at once.
             time.sleep(1)
             self.launch(owner)
             return True
-        pids = self._below(process.pid, victim)
+        pids = [pid for root in self.roots(owner) for pid in self._below(root, victim)]
         if not pids:
             return False
         with suppress(ProcessLookupError):
             os.kill(pids[0], signal.SIGKILL)
         return True
+
+    def end(self, name: str) -> None:
+        """Kill a part, and wait until it is gone."""
+        self._processes[name].kill()
+        self._processes[name].wait()
+
+    def roots(self, name: str) -> list[int]:
+        """Return the pids of the processes that a part began with."""
+        return [self._processes[name].pid]
 
     def _below(self, pid: int, victim: str) -> list[int]:
         level = {"api-worker": 1, "worker-process": 1, "run": 2, "playbook": 3}[victim]

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from tests.e2e.client import Client, eventually
 from tests.e2e.conftest import DNS, LB, WEB, furnish, on_host
+from tests.faults.containers import WORKERS, Containers
 from tests.faults.daemons import Daemons, insist
 
 pytestmark = pytest.mark.fleet
@@ -29,15 +30,17 @@ pytestmark = pytest.mark.fleet
 CHANGES, SENDERS = 500, 4
 #: Each of these dies at least once; the order is new in every run, and printed.
 VICTIMS = ["redis", "api", "api-worker", "worker", "worker-process", "run", "playbook", "postgres"] * 2
+#: The same with three workers on machines of their own.
+APART = ["redis", "api", *WORKERS, "run", "playbook", "postgres"] * 2
 #: Seconds within which everything must have come to its end after the last fault.
 CALM = 240
 
 
 @pytest.fixture
-def daemons() -> Iterator[Daemons]:
+def daemons(request: pytest.FixtureRequest) -> Iterator[Daemons]:
     directory = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
     directory.chmod(0o755)
-    made = Daemons(directory, directory / "data")
+    made: Daemons = request.param(directory, directory / "data")
     try:
         yield made
     finally:
@@ -79,7 +82,10 @@ class Portal:
         return answer["resource"]  # type: ignore[index,no-any-return]
 
 
-def test_whatever_dies_every_accepted_change_ends_with_a_truthful_status(daemons: Daemons) -> None:
+@pytest.mark.parametrize(
+    ("daemons", "victims"), [(Daemons, VICTIMS), (Containers, APART)], indirect=["daemons"], ids=["one", "three"]
+)
+def test_whatever_dies_every_accepted_change_ends_with_a_truthful_status(daemons: Daemons, victims: list[str]) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     dice = random.Random(seed)
@@ -90,7 +96,7 @@ def test_whatever_dies_every_accepted_change_ends_with_a_truthful_status(daemons
     portal = Portal(client, webroot["id"], platform.zone["id"])
 
     over = threading.Event()
-    storm = threading.Thread(target=rage, args=(daemons, dice, over))
+    storm = threading.Thread(target=rage, args=(daemons, victims, dice, over))
     storm.start()
     with ThreadPoolExecutor(SENDERS) as senders:
         list(senders.map(portal.change, range(CHANGES)))
@@ -112,13 +118,13 @@ def test_whatever_dies_every_accepted_change_ends_with_a_truthful_status(daemons
     audit_tells_it_all(daemons, portal)
 
 
-def rage(daemons: Daemons, dice: random.Random, over: threading.Event) -> None:
+def rage(daemons: Daemons, victims: list[str], dice: random.Random, over: threading.Event) -> None:
     """Kill one after the other until every victim had its turn, and on until the changes are all sent."""
     left: list[str] = []
     done: list[str] = []
-    while not over.is_set() or len(done) < len(VICTIMS):
+    while not over.is_set() or len(done) < len(victims):
         if not left:
-            left = dice.sample(VICTIMS, len(VICTIMS))
+            left = dice.sample(victims, len(victims))
         victim = left.pop()
         if daemons.kill(victim):
             done.append(victim)

@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 from api.core.kind import Kind
 from api.core.paging import Order, page
 from api.jobs.models import Delivery, Job, JobResource
+from api.jobs.schemas import DIFF, DifferenceSchema
 
 JOB, RESOURCE, DELIVERY = Job.__table__, JobResource.__table__, Delivery.__table__
 ORDER = Order("created_at", [JOB.c.created_at, JOB.c.id], descending=True)
 SHOWN = [JOB.c[name] for name in ("id", "state", "reason", "playbook", "full", "created_at", "started_at", "ended_at")]
-RESULT = [RESOURCE.c[name] for name in ("host", "generation", "changed", "failed", "message")]
+RESULT = [RESOURCE.c[name] for name in ("host", "generation", "changed", "failed", "message", "diff")]
 
 
 class ResultSchema(ma.Schema):
@@ -28,6 +29,9 @@ class ResultSchema(ma.Schema):
     changed = ma.fields.Boolean(required=True)
     failed = ma.fields.Boolean(required=True)
     message = ma.fields.String(required=True)
+    diff = ma.fields.List(
+        ma.fields.Nested(DifferenceSchema), required=True, allow_none=True, metadata={"description": DIFF}
+    )
 
 
 class HistorySchema(ma.Schema):
@@ -64,6 +68,8 @@ def history(
     told = sa.select(RESOURCE.c.job_id, *RESULT).where(*_about(RESOURCE, kind, id_), RESOURCE.c.job_id.in_(results))
     for job_id, *values in session.execute(told.order_by(RESOURCE.c.host)):
         results[job_id].append(dict(zip((column.key for column in RESULT), values, strict=True)))
+    for result in (each for told in results.values() for each in told if not reasons):
+        result["diff"] = None
     for job in found["items"]:
         job["results"] = results[job["id"]]
         job["reason"] = job["reason"] if reasons else ""

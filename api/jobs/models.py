@@ -17,7 +17,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.core.db import Base, Id, now
+from api.core.db import Base, Id, JsonList, now
 
 
 class Job(Base):
@@ -121,6 +121,8 @@ class JobResource(Base):
     changed: Mapped[bool] = mapped_column(default=False)
     failed: Mapped[bool] = mapped_column(default=False)
     message: Mapped[str] = mapped_column(sa.Text, default="")
+    #: [{what, before, after}] of files and records; null if nothing was told
+    diff: Mapped[list[dict[str, str]] | None] = mapped_column(JsonList)
 
     __table_args__ = (sa.Index(None, "kind", "resource_id"),)
 

@@ -10,6 +10,8 @@ from api.jobs.document import Sent
 
 #: Characters of a message that are kept.
 LONGEST = 500
+#: Differences of one resource on one host, and characters of their texts.
+MOST_DIFFERENCES, LONGEST_TEXT = 20, 4000
 _PATH = re.compile(r"(?:/[^\s/:'\"]+)+/")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -24,12 +26,25 @@ class Result:
 
     changed: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    #: id → [{what, before, after}] of what changed, as far as the host had room for it
+    diffs: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
 
 def public(message: Any) -> str:
     """Return a message fit for the owner of a resource: one line, bounded, directories cut off."""
     text = _PATH.sub("…/", _CONTROL.sub(" ", str(message)).strip())
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _differences(told: Any) -> list[dict[str, str]]:
+    """Return the differences that a host told, as texts that can be stored; what has another shape is left out."""
+    if not isinstance(told, list):
+        return []
+    return [
+        {name: str(entry.get(name, "")).replace("\0", "")[:LONGEST_TEXT] for name in ("what", "before", "after")}
+        for entry in told[:MOST_DIFFERENCES]
+        if isinstance(entry, dict)
+    ]
 
 
 def read(sent: Sent, resources: Any, unchanged: Any) -> Result:
@@ -51,9 +66,10 @@ def read(sent: Sent, resources: Any, unchanged: Any) -> Result:
             result.changed[id_] = public(entry.get("msg") or "")
         else:
             unchanged += 1
-    told = unchanged + len(result.failed) + len(result.changed)
-    if told != len(sent.items):
-        raise Unfit(f"{len(sent.items)} resources were sent and {told} reported")
+    result.diffs = {id_: told for id_ in result.changed if (told := _differences(resources[id_].get("diff")))}
+    count = unchanged + len(result.failed) + len(result.changed)
+    if count != len(sent.items):
+        raise Unfit(f"{len(sent.items)} resources were sent and {count} reported")
     for inner, outer in sent.inside.items():
         if outer in result.failed and inner not in result.failed:
             result.changed.pop(inner, None)

@@ -106,7 +106,10 @@ def get(id: uuid.UUID) -> Response:
 @jobs.doc(operationId="list_job_resources", summary="List what a job did to each resource")
 def resources(query: dict[str, Any], id: uuid.UUID) -> Response:
     """Return a page of a job's resources; a full converge lists only what changed or failed."""
-    chosen = sa.select(*(column for column in RESOURCE.c if column.key != "job_id")).where(RESOURCE.c.job_id == id)
+    # Differences show how a host is configured, which is the platform's.
+    shown = [column for column in RESOURCE.c if column.key not in ("job_id", "diff")]
+    diff = RESOURCE.c.diff if actor().brands is None else sa.null().label("diff")
+    chosen = sa.select(*shown, diff).where(RESOURCE.c.job_id == id)
     with reading() as session:
         job_of(session, id)
         chosen = chosen.where(*visibility.own(actor()))

@@ -65,6 +65,18 @@ class JobDetailSchema(JobSchema):
     hosts = ma.fields.List(ma.fields.Nested(JobHostSchema), required=True)
 
 
+#: For the API's description.
+DIFF = "what changed on the host, as far as it was told; for keys of all brands"
+
+
+class DifferenceSchema(ma.Schema):
+    """One file, record or line that changed."""
+
+    what = ma.fields.String(required=True)
+    before = ma.fields.String(required=True)
+    after = ma.fields.String(required=True)
+
+
 class JobResourceSchema(ma.Schema):
     """What a run did to one resource on one host."""
 
@@ -75,6 +87,9 @@ class JobResourceSchema(ma.Schema):
     changed = ma.fields.Boolean(required=True)
     failed = ma.fields.Boolean(required=True)
     message = ma.fields.String(required=True)
+    diff = ma.fields.List(
+        ma.fields.Nested(DifferenceSchema), required=True, allow_none=True, metadata={"description": DIFF}
+    )
 
 
 class JobQuery(PageQuery):

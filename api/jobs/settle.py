@@ -205,4 +205,5 @@ def _row(kind: str, id_: uuid.UUID, generation: int, result: Result) -> dict[str
         "changed": failure is None and str(id_) in result.changed,
         "failed": failure is not None,
         "message": failure or "",
+        "diff": result.diffs.get(str(id_)) if failure is None else None,
     }

@@ -124,7 +124,8 @@ class Engine:
         resources: dict[str, Any] = {
             str(id_): {"changed": False, "failed": True, "msg": text} for id_, text in (failed or {}).items()
         }
-        resources |= {str(id_): {"changed": True, "failed": False, "msg": "done"} for id_ in changed or ()}
+        done = {"changed": True, "failed": False, "msg": "done", "diff": DIFF}
+        resources |= {str(id_): done for id_ in changed or ()}
         result = read(sent, resources, len(sent.items) - len(set(resources) & set(sent.items)))
         with self.transaction() as session:
             settle_report(session, run_of(taken), host, sent, result)
@@ -155,6 +156,10 @@ class Engine:
             for shard_id in queued:
                 self.run(next(name for name, id_ in self.ids.items() if id_ == shard_id))
         raise AssertionError("jobs without end")
+
+
+#: What a host tells of each change.
+DIFF = [{"what": "/etc/some/file", "before": "", "after": "a line\n"}]
 
 
 def run_of(taken: Claim) -> Run:

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from api.core.kind import registry
 from api.jobs.models import Job
-
-from .test_routes import Rest
+from tests.jobs.conftest import DIFF
+from tests.jobs.test_routes import Rest
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def test_what_happened_to_a_name(engine: Any, admin: Rest, fqdn: Any) -> None:
     balanced, first = sorted(both, key=lambda job: job["reason"])
     assert first["state"] == "failed" and first["reason"] == "resources_failed" and first["ended_at"]
     assert first["results"] == [
-        {"host": "web1", "generation": 1, "changed": True, "failed": False, "message": ""},
-        {"host": "web2", "generation": 1, "changed": False, "failed": True, "message": "disk full"},
+        {"host": "web1", "generation": 1, "changed": True, "failed": False, "message": "", "diff": DIFF},
+        {"host": "web2", "generation": 1, "changed": False, "failed": True, "message": "disk full", "diff": None},
     ]
     assert [result["host"] for result in balanced["results"]] == ["lb1"]
     assert [result["host"] for result in again["results"]] == ["web2"] and again["state"] == "successful"

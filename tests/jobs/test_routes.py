@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from api.auth.keys import issue
+from tests.jobs.conftest import DIFF
 from worker.events import EventLog
 
 Make = Callable[[str], uuid.UUID]
@@ -58,6 +59,9 @@ def test_a_job_is_shown_with_its_resources(admin: Rest, ran: Any) -> None:
         ("web2", False, True, "disk full"),
     ]
     assert {row["resource_id"] for row in rows} == {str(id_)}
+    assert [row["diff"] for row in rows] == [DIFF, None]
+    told = admin(f"/fqdns/{id_}/history").json["items"][0]["results"]
+    assert [result["diff"] for result in told] == [DIFF, None]
     first = admin(f"/jobs/{job_id}/resources?limit=1").json
     second = admin(f"/jobs/{job_id}/resources?limit=1&cursor={first['next_cursor']}").json
     assert [row["host"] for row in first["items"] + second["items"]] == ["web1", "web2"]

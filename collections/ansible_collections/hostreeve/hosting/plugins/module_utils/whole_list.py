@@ -12,6 +12,8 @@ import tempfile
 
 STATE = "/var/lib/hostreeve"
 DIFF_CAP = 200  # entries; a converge of thousands of resources must not return megabytes of diff
+# Characters of one text, and of all texts, of the differences that a job keeps with its resources.
+ONE_CAP, EACH_CAP = 4000, 60000
 
 #: Arguments that every whole-list module takes.
 ARGUMENTS = {
@@ -30,13 +32,16 @@ class Report:
     """Collects what happened to each resource.
 
     ``result()`` is ``{changed, resources: {id: {changed, failed, msg}}, unchanged: int, diff: [..]}`` where
-    ``resources`` holds what changed or failed and ``unchanged`` counts the rest.
+    ``resources`` holds what changed or failed and ``unchanged`` counts the rest. In a job's run what changed also has a
+    ``diff``: ``[{what, before, after}]``, as far as there is room.
     """
 
     def __init__(self):
         self._resources = {}
         self._unchanged = set()
         self._diff = []
+        self._each = {}
+        self._room = EACH_CAP
 
     def failed(self, id_, message):
         """Record that the resource could not be made; the first reason stands."""
@@ -56,6 +61,12 @@ class Report:
         if before != after and len(self._diff) < DIFF_CAP:
             header = header or id_
             self._diff.append({"before_header": header, "after_header": header, "before": before, "after": after})
+            self._keep(id_, {"what": header, "before": _short(before), "after": _short(after)})
+
+    def _keep(self, id_, difference):
+        self._room -= sum(map(len, difference.values()))
+        if self._room >= 0:
+            self._each.setdefault(id_, []).append(difference)
 
     def unchanged(self, id_):
         """Record that the resource was as wanted; a change or failure of the same id wins."""
@@ -66,9 +77,13 @@ class Report:
         """Tell whether the resource has failed so far."""
         return self._resources.get(id_, {}).get("failed", False)
 
-    def result(self, diff=False):
-        """Return what the module exits with."""
+    def result(self, diff=False, each=False):
+        """Return what the module exits with; ``each``: with the differences of each resource."""
         resources = self._resources
+        if each:
+            for id_, differences in self._each.items():
+                if not resources[id_]["failed"]:
+                    resources[id_]["diff"] = differences
         result = {
             "changed": any(entry["changed"] for entry in resources.values()),
             "resources": resources,
@@ -79,6 +94,10 @@ class Report:
         if diff:
             result["diff"] = self._diff
         return result
+
+
+def _short(text):
+    return text if len(text) <= ONE_CAP else text[: ONE_CAP - 1] + "…"
 
 
 @contextlib.contextmanager

@@ -535,7 +535,7 @@ def main():
     try:
         with whole_list.guard(module):
             rekeyed = run(module, report)
-            result = report.result(diff=module._diff)
+            result = report.result(module._diff, each=bool(module.params["job"]))
             result["changed"] |= rekeyed
             fact.remember(module, result)
     except (whole_list.Stale, ValueError, OSError, powerdns.ApiError, powerdns.DatabaseError) as error:

@@ -210,7 +210,7 @@ def main():
     try:
         with whole_list.guard(module):
             converge(module, items, report)
-            result = report.result(module._diff)
+            result = report.result(module._diff, each=bool(module.params["job"]))
             fact.remember(module, result)
     except (whole_list.Stale, RuntimeApiError, OSError) as error:
         module.fail_json(msg=str(error))

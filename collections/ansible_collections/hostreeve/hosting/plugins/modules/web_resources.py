@@ -160,7 +160,7 @@ def main():
     try:
         with whole_list.guard(module):
             report = converge(host, lists, settings, module.params["purge"], module.check_mode)
-            result = report.result(module._diff)
+            result = report.result(module._diff, each=bool(module.params["job"]))
             fact.remember(module, result)
     except (whole_list.Stale, OSError) as error:
         module.fail_json(msg=str(error))

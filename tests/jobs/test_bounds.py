@@ -12,19 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.working import REPORT, Work
+from tests.jobs.working import HEAD, REPORT, Work
 from worker import events
 
 Make = Callable[[str], uuid.UUID]
 
-HEAD = """
-- name: Balance
-  hosts: lb
-  connection: local
-  gather_facts: false
-  vars: {{ansible_python_interpreter: {python}}}
-  tasks:
-"""
 FLOODS = {
     # Straight to the terminal of ansible-playbook, past everything that counts results.
     "terminal": """

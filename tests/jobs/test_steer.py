@@ -19,7 +19,7 @@ from api.core.errors import ApiError
 from api.jobs import steer
 from api.jobs.finish import abandon
 from api.jobs.models import Job, Lease
-from tests.jobs.working import Work, alive
+from tests.jobs.working import HEAD, Work, alive
 from worker import processes, sweeper
 from worker.context import Context
 
@@ -27,12 +27,6 @@ Make = Callable[[str], uuid.UUID]
 
 #: A task that leaves its session, its group and its parent, and does not listen to SIGTERM.
 STUBBORN = """
-- name: Balance
-  hosts: lb
-  connection: local
-  gather_facts: false
-  vars: {{ansible_python_interpreter: {python}}}
-  tasks:
     - name: Leave a process behind
       ansible.builtin.shell: |
         setsid setsid sh -c 'trap "" TERM; echo $$ > {work}/left; while :; do sleep 1; done' > /dev/null 2>&1 &
@@ -122,7 +116,7 @@ def test_relaunch_of_what_failed_leaves_the_rest_alone(engine: Any, fqdn: Make) 
 
 
 def stubborn(work: Work) -> None:
-    play = STUBBORN.format(work=work.path, python=sys.executable)
+    play = (HEAD + STUBBORN).format(work=work.path, python=sys.executable)
     (work.path / "playbooks" / "converge.yml").write_text(play)
 
 

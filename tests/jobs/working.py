@@ -22,13 +22,17 @@ from api.jobs.models import Job
 from api.jobs.queue import Publisher
 from worker import processes
 
-PLAY = """
+#: The beginning of a play that runs here, up to its tasks.
+HEAD = """
 - name: Balance
   hosts: lb
   connection: local
   gather_facts: false
   vars: {{ansible_python_interpreter: {python}}}
   tasks:
+"""
+
+PLAY = """
     - name: Show what a run inherits
       ansible.builtin.shell: "tr '\\\\0' '\\\\n' < /proc/$PPID/environ; env"
       register: inherited
@@ -68,7 +72,7 @@ class Work:
         self.path, self.engine = path, engine
         (path / "playbooks").mkdir()
         (path / "playbooks" / "converge.yml").write_text(
-            (PLAY + REPORT + REACH).format(work=path, python=sys.executable)
+            (HEAD + PLAY + REPORT + REACH).format(work=path, python=sys.executable)
         )
         (path / "key").touch()
         (path / "known_hosts").touch()

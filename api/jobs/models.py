@@ -107,6 +107,8 @@ class JobHost(Base):
     seconds: Mapped[float] = mapped_column(default=0.0)
     message: Mapped[str] = mapped_column(sa.Text, default="")
 
+    __table_args__ = (sa.Index(None, "host"),)
+
 
 class JobResource(Base):
     """What a run did to one resource on one host."""

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.core.kind import registry
+from api.jobs.finish import Ending, finish
 from api.jobs.models import Job
 from tests.jobs.conftest import DIFF
 from tests.jobs.test_routes import Rest
@@ -89,3 +90,20 @@ def test_every_kind_has_one(engine: Any, admin: Rest) -> None:
             assert admin(f"/{kind.plural}/{row[0].id}/history").status_code == 200, kind.name
         assert admin(f"/{kind.plural}/{uuid.uuid4()}/history").status_code == 404
     assert engine.all(sa.select(Job))
+
+
+def test_the_history_of_a_node_is_that_of_its_host(engine, fqdn):
+    fqdn("www.other.example")
+    taken = engine.claim("web-a")
+    document = engine.document(taken)
+    for host in document.sent:
+        engine.report(taken, document, host)
+    hosts = {"web1": {"changed": 1}, "web2": {"unreachable": True, "message": "no route"}}
+    with engine.transaction() as session:
+        finish(session, taken, Ending(hosts=hosts))
+    admin = Rest(engine, ["*"], ["*"])
+    for name, expected in {"web1": (True, False, ""), "web2": (False, True, "no route")}.items():
+        newest = admin(f"/nodes/{engine.ids[name]}/history").json["items"][0]
+        assert newest["id"] == str(taken.job_id)
+        results = [(row["host"], row["changed"], row["failed"], row["message"]) for row in newest["results"]]
+        assert results == [(name, *expected)]

@@ -1,4 +1,4 @@
-"""what changed, with each resource of a job"""
+"""what changed, with each resource of a job; the history of a host"""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 def upgrade() -> None:
     """Apply."""
     op.add_column("job_resource", sa.Column("diff", JSON, nullable=True))
+    op.create_index(op.f("ix_job_host_host"), "job_host", ["host"], unique=False)
 
 
 def downgrade() -> None:
     """Undo."""
+    op.drop_index(op.f("ix_job_host_host"), "job_host")
     with op.batch_alter_table("job_resource") as batch:
         batch.drop_column("diff")

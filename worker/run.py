@@ -210,9 +210,7 @@ def _settle_canceled(session: Session, taken: Claim, run_: Run) -> None:
         fail_host(session, run_, node_id, canceled(who))
 
 
-def _settle_rest(
-    session: Session, run_: Run, document: Document, reporter: Reporter, again: bool
-) -> dict[str, str]:
+def _settle_rest(session: Session, run_: Run, document: Document, reporter: Reporter, again: bool) -> dict[str, str]:
     """Settle what no report settled: nothing counts as done because nobody complained. Return the bad hosts.
 
     ``again``: the run broke off, which is no resource's fault, so what it left is tried again by itself.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shlex
 import subprocess
 import sys
 
@@ -10,6 +12,8 @@ from tests.e2e.conftest import ROOT
 from tests.faults.daemons import Daemons
 
 WORKERS = ("worker-1", "worker-2", "worker-3")
+#: What `podman run` needs on this machine; bin/lib/fleet.sh finds it out, and bin/test hands it on.
+LIMITS = shlex.split(os.environ.get("FLEET_LIMITS", ""))
 #: Settings that the containers are given.
 SHARED = "HOSTREEVE_"
 
@@ -30,6 +34,7 @@ class Containers(Daemons):
         image = f"localhost/hostreeve-debian:{platform.freedesktop_os_release()['VERSION_ID']}"
         return [
             *("podman", "run", "--rm", "--replace", "--name", self._container(name), "--hostname", name),
+            *LIMITS,
             *("--network", "host", "--systemd=false", "--entrypoint", "", "--workdir", str(ROOT)),
             *(f"--volume={path}:{path}" for path in (ROOT, self.directory)),
             *(f"--env={key}={value}" for key, value in settings.items()),

@@ -144,6 +144,19 @@ class Registry:
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._kinds.values())
 
+    def children(self, kind: Kind) -> Iterator[Kind]:
+        """Yield the kinds whose parent is a row of the given one."""
+        for other in self:
+            if other.parent and other.model.__table__.c[other.parent].references(kind.model.__table__.c.id):
+                yield other
+
+    def below(self, kind: Kind, ids: sa.Select[Any]) -> Iterator[Also]:
+        """Yield what belongs to some rows of a kind, through all generations: each kind and the query for its rows."""
+        for child in self.children(kind):
+            mine = child.model.__table__.c[str(child.parent)].in_(ids)
+            yield child, sa.select(child.model).where(mine)
+            yield from self.below(child, sa.select(child.model.id).where(mine))
+
     def __contains__(self, name: object) -> bool:
         return name in self._kinds
 

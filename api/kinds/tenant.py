@@ -91,12 +91,20 @@ def _switch(session: Session, row: Any, suspended: bool) -> Iterable[Also]:
     if row.suspended == suspended:
         return []
     row.suspended = suspended
-    webroot, fqdn = registry["webroot"], registry["fqdn"]
-    mine = sa.select(webroot.model.id).where(webroot.model.tenant_id == row.id)
-    return [
-        (webroot, sa.select(webroot.model).where(webroot.model.tenant_id == row.id)),
-        (fqdn, sa.select(fqdn.model).where(fqdn.model.webroot_id.in_(mine))),
+    return registry.below(KIND, sa.select(sa.literal(row.id)))
+
+
+def _shards(session: Session, row: Any) -> Iterable[Shard]:
+    """Return the web shard, and the shards of other roles on which the tenant has something."""
+    placed = [
+        sa.select(kind.model.shard_id).where(kind.model.tenant_id == row.id)
+        for kind in registry.children(KIND)
+        if "shard_id" in kind.model.__table__.c
     ]
+    if not placed:
+        return [row.shard]
+    others = sa.select(Shard).where(Shard.id.in_(sa.union_all(*placed)), Shard.role.in_(KIND.carries))
+    return [row.shard, *session.scalars(others.order_by(Shard.name))]
 
 
 KIND = registry.add(
@@ -106,7 +114,7 @@ KIND = registry.add(
         parent="brand_id",
         identity=("label",),
         filters=("brand_id", "shard_id", "status", "label"),
-        shards=lambda session, row: [row.shard],
+        shards=_shards,
         validate=validate,
         actions={"suspend": suspend, "unsuspend": unsuspend},
         carries={"web": Carry("web_tenants", item)},

@@ -8,9 +8,9 @@ import contextlib
 import json
 import os
 
-from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils import accounts, whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils.files import listed
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web import (
-    accounts,
     fpm,
     fqdns,
     nginx,
@@ -18,7 +18,6 @@ from ansible_collections.hostreeve.hosting.plugins.module_utils.web import (
     tenants,
     webroots,
 )
-from ansible_collections.hostreeve.hosting.plugins.module_utils.web.host import listed
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web.plan import Plan
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web.settle import Blocked, settle
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web.wanted import Wanted

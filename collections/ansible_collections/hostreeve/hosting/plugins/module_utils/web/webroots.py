@@ -11,9 +11,9 @@ import shutil
 import stat
 from functools import cache
 
-from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
-from ansible_collections.hostreeve.hosting.plugins.module_utils.web import accounts, render, tenants
-from ansible_collections.hostreeve.hosting.plugins.module_utils.web.host import is_folder, lstat
+from ansible_collections.hostreeve.hosting.plugins.module_utils import accounts, whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils.files import is_folder, lstat
+from ansible_collections.hostreeve.hosting.plugins.module_utils.web import render, tenants
 
 GROUP = "www-data"  # nginx; the only stranger that may enter a webroot
 

@@ -6,6 +6,12 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import cached_property
+
+from ansible_collections.hostreeve.hosting.plugins.module_utils.whole_list import read
+
+#: The first line of our files: what does not begin with it is a stranger's.
+MARK = "# Managed by Hostreeve: changes are overwritten.\n"
 
 
 def listed(path):
@@ -31,3 +37,31 @@ def is_folder(status, uid, gid, mode):
         and stat.S_ISDIR(status.st_mode)
         and (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (uid, gid, mode)
     )
+
+
+class Folder:
+    """The text files of one directory, by their name without the suffix."""
+
+    def __init__(self, path, suffix=".conf"):
+        self.path, self.suffix = path, suffix
+        self._texts = {}
+
+    def __call__(self, name):
+        """Return the path of a file."""
+        return os.path.join(self.path, name + self.suffix)
+
+    def get(self, name):
+        """Return a file's text, or None."""
+        if name not in self._texts:
+            self._texts[name] = read(self(name))
+        return self._texts[name]
+
+    @cached_property
+    def names(self):
+        """The names of all files, hidden ones left out."""
+        cut = -len(self.suffix)
+        return [entry[:cut] for entry in listed(self.path) if entry.endswith(self.suffix) and entry[0] != "."]
+
+    def marked(self, mark=MARK):
+        """Return the names of the files that Hostreeve wrote."""
+        return [name for name in self.names if (self.get(name) or "").startswith(mark)]

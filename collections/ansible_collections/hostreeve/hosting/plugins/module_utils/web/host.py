@@ -6,42 +6,16 @@ from __future__ import annotations
 
 import glob
 import os
-import subprocess
 from functools import cached_property
 
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
 from ansible_collections.hostreeve.hosting.plugins.module_utils.accounts import Users
-from ansible_collections.hostreeve.hosting.plugins.module_utils.files import listed
+from ansible_collections.hostreeve.hosting.plugins.module_utils.files import Folder, listed
+from ansible_collections.hostreeve.hosting.plugins.module_utils.units import Units, limits_path
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web import render
-from ansible_collections.hostreeve.hosting.plugins.module_utils.whole_list import read
 
-
-class Folder:
-    """The text files of one directory, by their name without the suffix."""
-
-    def __init__(self, path, suffix=".conf"):
-        self.path, self.suffix = path, suffix
-        self._texts = {}
-
-    def __call__(self, name):
-        """Return the path of a file."""
-        return os.path.join(self.path, name + self.suffix)
-
-    def get(self, name):
-        """Return a file's text, or None."""
-        if name not in self._texts:
-            self._texts[name] = read(self(name))
-        return self._texts[name]
-
-    @cached_property
-    def names(self):
-        """The names of all files, hidden ones left out."""
-        cut = -len(self.suffix)
-        return [entry[:cut] for entry in listed(self.path) if entry.endswith(self.suffix) and entry[0] != "."]
-
-    def marked(self, mark=render.MARK):
-        """Return the names of the files that Hostreeve wrote."""
-        return [name for name in self.names if (self.get(name) or "").startswith(mark)]
+#: The unit of a tenant's PHP.
+PHP = Units("hostreeve-fpm")
 
 
 class Host(Users):
@@ -69,8 +43,7 @@ class Host(Users):
 
     def limits_path(self, tenant):
         """Return the path of the drop-in of a tenant's slice."""
-        # A drop-in, because the defaults of all tenants are one (hostreeve-tenant-.slice.d) and win over a unit file.
-        return os.path.join(self.units, "hostreeve-tenant-%s.slice.d" % tenant, "50-limits.conf")
+        return limits_path(self.units, tenant)
 
     def pools(self, tenant):
         """Return the Folder of a tenant's PHP pools."""
@@ -85,7 +58,7 @@ class Host(Users):
 
     def wants_path(self, tenant):
         """Return the path of the link that starts a tenant's PHP at boot."""
-        return os.path.join(self.units, "multi-user.target.wants", "hostreeve-fpm@%s.service" % tenant)
+        return PHP.wants(self.units, tenant)
 
     @cached_property
     def sites_of(self):
@@ -123,11 +96,4 @@ class Host(Users):
 
 def running():
     """Ask systemd for the tenants whose PHP runs."""
-    done = subprocess.run(
-        ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,reloading", "hostreeve-fpm@*.service"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=False,
-    )
-    return {line.split("@", 1)[1].split(".", 1)[0] for line in done.stdout.splitlines() if "@" in line}
+    return PHP.running()

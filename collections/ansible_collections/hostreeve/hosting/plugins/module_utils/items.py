@@ -90,7 +90,8 @@ class Items:
                 fields = {"name", *(one for kind_ in self.KINDS.values() for one in (kind_.key, kind_.parent) if one)}
                 self.named.update(row[one] for one in fields if isinstance(row.get(one), str))
         if "tenants" in self.KINDS:
-            self._distinct("tenants", "uid")
+            self.distinct("tenants", "uid")
+        self.check()
         self._children = {}
         for kind, spec in self.KINDS.items():
             for item in getattr(self, kind).values() if spec.parent else ():
@@ -100,15 +101,22 @@ class Items:
         """Return the items of the next list whose parent is this one."""
         return self._children.get(item.name, ())
 
-    def _distinct(self, kind, field_):
+    def check(self):
+        """Refuse what no field alone can tell."""
+
+    def refuse(self, kind, item, reason):
+        """Take an item out of its list."""
+        self.refused[item.name] = reason
+        self.report.failed(item.id, reason)
+        del getattr(self, kind)[item.name]
+
+    def distinct(self, kind, field_):
         """Refuse items whose number another item of the list has."""
-        seen, items = {}, getattr(self, kind)
-        for item in list(items.values()):
+        seen = {}
+        for item in list(getattr(self, kind).values()):
             number = getattr(item, field_)
             if item.state != "absent" and seen.setdefault(number, item.name) != item.name:
-                self.refused[item.name] = "%s: %d is the %s of %s" % (field_, number, field_, seen[number])
-                self.report.failed(item.id, self.refused[item.name])
-                del items[item.name]
+                self.refuse(kind, item, "%s: %d is the %s of %s" % (field_, number, field_, seen[number]))
 
     def _name(self, kind, row):
         return row.get(self.KINDS[kind].key) if isinstance(row, dict) else None

@@ -65,7 +65,7 @@ class Items:
     """The items of some lists that are well-formed: each list is an attribute, {name: item}.
 
     ``named`` holds every name that any item mentions, well-formed or not: a purge leaves those alone. ``refused`` maps
-    the name of what is left out to the reason, which the report has too.
+    list and name of what is left out to the reason, which the report has too.
     """
 
     KINDS: ClassVar = {}
@@ -73,7 +73,7 @@ class Items:
     def __init__(self, lists, report):
         for kind in self.KINDS:
             setattr(self, kind, {})
-        self.report, self.named, self.refused = report, set(), {}
+        self.report, self.named, self.refused = report, set(), {kind: {} for kind in self.KINDS}
         rows = [(kind, index, row) for kind in self.KINDS for index, row in enumerate(lists.get(kind) or ())]
         ids = Counter(self._id(*row) for row in rows)
         for kind, index, row in rows:
@@ -85,7 +85,7 @@ class Items:
                 _add(getattr(self, kind), item)
             except ValueError as error:
                 report.failed(id_, str(error))
-                self.refused[str(self._name(kind, row))] = str(error)
+                self.refused[kind][str(self._name(kind, row))] = str(error)
             if isinstance(row, dict):
                 fields = {"name", *(one for kind_ in self.KINDS.values() for one in (kind_.key, kind_.parent) if one)}
                 self.named.update(row[one] for one in fields if isinstance(row.get(one), str))
@@ -106,7 +106,7 @@ class Items:
 
     def refuse(self, kind, item, reason):
         """Take an item out of its list."""
-        self.refused[item.name] = reason
+        self.refused[kind][item.name] = reason
         self.report.failed(item.id, reason)
         del getattr(self, kind)[item.name]
 

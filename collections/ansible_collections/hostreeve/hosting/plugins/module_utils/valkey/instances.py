@@ -32,6 +32,30 @@ def plan(plan_, purge):
             reason = _present(plan_, item)
             if reason:
                 plan_.fail(item, reason)
+    for tenant in plan_.wanted.tenants.values():
+        if tenant.state != "absent" and plan_.ok(tenant):
+            _follow(plan_, tenant)
+
+
+def _follow(plan_, tenant):
+    """Plan that what no item names, or what failed, stops and starts with its tenant."""
+    host = plan_.host
+    for name in host.of(tenant.name):
+        if name not in plan_.work:
+            work = Work(name, tenant.name, tenant.uid)
+            _plan_running(plan_, work, tenant.state == "suspended")
+            if work.start or work.stop:
+                plan_.work[name] = work
+
+
+def _plan_running(plan_, work, suspended):
+    """Plan that an instance runs, now and at boot, unless its tenant is suspended."""
+    host = plan_.host
+    running, at_boot = work.name in host.running, lstat(host.wants_path(work.name)) is not None
+    work.start = not suspended and not (running and at_boot)
+    work.stop = suspended and (running or at_boot)
+    if (work.start or work.stop) and not work.make:
+        plan_.note(plan_.id("instances", work.name), "started" if work.start else "stopped")
 
 
 def _left_behind(plan_, purge):
@@ -90,18 +114,11 @@ def _present(plan_, item):
     values = config.settings(item, plan_.settings["listen"], plan_.settings["maxclients"])
     kept = _plan_persistence(host, item, work, values, suspended)
     _plan_files(plan_, item, work, values, kept)
-    running = name in host.running
-    if running and not suspended:
+    if name in host.running and not suspended:
         reason = _plan_live(plan_, item, work, values)
         if reason:
             return reason
-    at_boot = lstat(host.wants_path(name)) is not None
-    work.start = not suspended and not (running and at_boot)
-    work.stop = suspended and (running or at_boot)
-    if work.start and not work.make:
-        plan_.note(item.id, "started")
-    if work.stop:
-        plan_.note(item.id, "stopped")
+    _plan_running(plan_, work, suspended)
     plan_.work[name] = work
     return None
 

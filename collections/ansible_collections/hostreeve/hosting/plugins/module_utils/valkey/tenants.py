@@ -31,9 +31,9 @@ def suspended(plan_, name):
 def uid(plan_, name):
     """Return (uid of a tenant that exists or is going to, None) or (None, why there is none)."""
     wanted, account = plan_.wanted, plan_.host.tenant(name)
-    if name in wanted.refused:
-        return None, "tenant %s failed: %s" % (name, wanted.refused[name])
-    item = wanted.tenants.get(name)
+    item, refused = wanted.tenants.get(name), wanted.refused["tenants"]
+    if item is None and name in refused:
+        return None, "tenant %s failed: %s" % (name, refused[name])
     if item and item.state == "absent":
         return None, "tenant %s is absent" % name
     if item:

@@ -28,7 +28,7 @@ def _partial(plan_, name):
     """Return the work on an instance that no item names, or None where there is none."""
     host = plan_.host
     item = plan_.wanted.instances.get(name)
-    if name not in host.instances or name in plan_.wanted.refused or (item and not plan_.ok(item)):
+    if name not in host.instances or (not plan_.ok(item) if item else name in plan_.wanted.refused["instances"]):
         return None
     if host.key(name) is None:
         plan_.fail_instance(name, "%s is missing: converge the instance too" % host.key_path(name))
@@ -40,13 +40,14 @@ def _partial(plan_, name):
 
 def _orphans(plan_):
     """Fail the users whose instance is not there, or failed before it had children."""
+    refused = plan_.wanted.refused["instances"]
     for user in plan_.wanted.users.values():
         name = user.instance
         if user.state == "absent" or not plan_.ok(user):
             continue
         work = plan_.work.get(name)
-        if name in plan_.wanted.refused:
-            plan_.fail(user, "instance %s failed: %s" % (name, plan_.wanted.refused[name]))
+        if name in refused and name not in plan_.wanted.instances:
+            plan_.fail(user, "instance %s failed: %s" % (name, refused[name]))
         elif work.remove if work else name not in plan_.host.instances:
             plan_.fail(user, "instance: there is no instance %s on this host" % name)
 

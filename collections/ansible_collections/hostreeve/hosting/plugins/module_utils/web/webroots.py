@@ -61,8 +61,8 @@ def _plan_one(plan_, item):
 def _obstacle(plan_, item):
     """Return why a webroot cannot be, or None: no tenant, somebody else's, or no PHP."""
     host, wanted = plan_.host, plan_.wanted
-    if item.tenant not in wanted.tenants and item.tenant in wanted.refused:
-        return "tenant %s failed: %s" % (item.tenant, wanted.refused[item.tenant])
+    if item.tenant not in wanted.tenants and item.tenant in wanted.refused["tenants"]:
+        return "tenant %s failed: %s" % (item.tenant, wanted.refused["tenants"][item.tenant])
     if tenants.uid(plan_, item.tenant) is None:
         return "tenant: %s is not on this host" % item.tenant
     text = host.webroots.get(item.name)

@@ -1,7 +1,7 @@
 """Asks Valkey, as somebody of this host: reads a list of questions as JSON, writes the list of answers.
 
-A question: {"instance" or "port", "words", "user", "password", "as"}. Without "as" it comes from root. With "each", a list
-of words, it is one question for each.
+A question: {"instance" or "port", "words", "user", "password", "as"}. Without "as" it comes from root. With "each", a
+list of words, it is one question for each.
 """
 
 import json

@@ -58,14 +58,30 @@ class Client:
             if cursor is None:
                 return
 
-    def mutate(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> Any:
+    def mutate(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        key: str = "",
+        query: dict[str, str] | None = None,
+    ) -> Any:
         """Carry out a mutation; return ``{"resource", "jobs", …}``. ``key`` is the Idempotency-Key, new without it."""
-        return self.parsed(self.send(method, path, body, key=key))
+        return self.parsed(self.send(method, path, body, key=key, query=query))
 
-    def send(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> httpx.Response:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        key: str = "",
+        query: dict[str, str] | None = None,
+    ) -> httpx.Response:
         """The same, with the answer's headers."""
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        return self.request(method, path, json=body, headers=headers)
+        return self.request(method, path, json=body, headers=headers, params=query)
 
     def authorization(self) -> dict[str, str]:
         """Return the header that tells who asks; Failure if there is no key."""

@@ -165,10 +165,14 @@ def _delete(group: click.Group, kind: Kind) -> None:
         row = app.client.get(f"{kind.path}/{_id(app, kind, reference, inside)}")
         if not yes and sys.stdin.isatty() and sys.stderr.isatty():
             click.confirm(f"Delete {kind.name} {clean(label(kind, row))} ({clean(row['id'])})?", abort=True, err=True)
-        result = app.client.mutate("DELETE", f"{kind.path}/{row['id']}", key=idempotency_key or "")
+        elif not yes and kind.confirms:
+            raise click.UsageError(f"Data goes with a {kind.name}: say --yes.")
+        query = {"confirm": row[kind.title]} if kind.confirms and kind.title else None
+        result = app.client.mutate("DELETE", f"{kind.path}/{row['id']}", key=idempotency_key or "", query=query)
         results.mutation(app, kind, result, wait_timeout if wait else None)
 
-    yes = click.Option(["-y", "--yes"], is_flag=True, help="Do not ask (nobody is asked without a terminal).")
+    without = "Without a terminal it must be said." if kind.confirms else "Nobody is asked without a terminal."
+    yes = click.Option(["-y", "--yes"], is_flag=True, help=f"Do not ask. {without}")
     _add(group, "delete", f"Delete a {kind.name}.", [*_reference(kind), yes, *_following()], work)
 
 

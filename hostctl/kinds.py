@@ -69,6 +69,8 @@ class Kind:
     create: Fields | None
     update: Fields | None
     deletable: bool
+    #: a deletion must repeat the title
+    confirms: bool
     filters: Fields
     sorts: tuple[str, ...]
     #: POST /kind/{id}/<name> → what it does
@@ -135,6 +137,7 @@ class Kinds(dict[str, Kind]):
             create=self._body(many["post"]) if "post" in many else None,
             update=self._body(one["patch"]) or None if "patch" in one else None,
             deletable="delete" in one,
+            confirms=any(item.get("name") == "confirm" for item in one.get("delete", {}).get("parameters", ())),
             filters=filters,
             sorts=tuple(item for item in sorts if isinstance(item, str)),
             actions=self._below(path, "post"),

@@ -2,7 +2,8 @@
 
 ``info`` of a column describes the field, in one place, for schemas, OpenAPI, the command line and the audit:
 ``ro`` (only shown), ``hidden`` (not even that), ``once`` (set at creation only), ``optional`` (the platform fills it
-in), ``secret`` (write-only, redacted), ``check`` (a function that returns the canonical value or raises ValueError),
+in), ``secret`` (write-only, redacted), ``generated`` (a secret that is made up when it is left out, and shown once),
+``check`` (a function that returns the canonical value or raises ValueError),
 ``idn`` (becomes its A-label before the check), ``choices``, ``range``, ``description``, ``example``.
 """
 
@@ -69,6 +70,8 @@ class Kind:
     takes_along: tuple[str, ...] = ()
     #: only for keys that may see every brand
     platform: bool = False
+    #: data of customers goes with a row, so a deletion must repeat its title
+    confirm: bool = False
     #: verbs beyond create, read, update, delete, retry: {"suspend": function}; it changes the row and returns what else
     #: must be delivered again
     actions: dict[str, Callable[[Session, Any], Iterable[Also]]] = field(default_factory=dict)
@@ -97,6 +100,16 @@ class Kind:
     def brand(self) -> str | None:
         """Column that says whose a row is; None for kinds that belong to the platform alone."""
         return "id" if self.name == "brand" else "brand_id" if "brand_id" in self.model.__table__.c else None
+
+    @property
+    def generated(self) -> str | None:
+        """Column that holds a secret which the platform can make up; such a kind has the verb ``rotate``."""
+        return next((column.key for column in self.model.__table__.c if column.info.get("generated")), None)
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """What can be asked of one row besides reading, changing and deleting it."""
+        return ("retry", *(("rotate",) if self.generated else ()), *self.actions)
 
     def needs_every_brand(self, action: str) -> bool:
         """Tell whether an action is only for keys of all brands; a brand's key may read the brand itself."""

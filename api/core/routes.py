@@ -9,7 +9,7 @@ from typing import Any
 
 import marshmallow as ma
 import sqlalchemy as sa
-from flask import Response
+from flask import Response, request
 
 from api.auth.guard import actor, require
 from api.core import service
@@ -34,6 +34,17 @@ IF_MATCH = {
     "schema": {"type": "string"},
     "description": "The ETag that was read; 412 if the resource changed since.",
 }
+CONFIRM: dict[str, Any] = {
+    "in": "query",
+    "name": "confirm",
+    "schema": {"type": "string"},
+    "description": "What the resource is called, to say that its data may go with it; 422 without.",
+}
+#: In the answer of what makes up a secret, unless the caller gave it.
+SECRET = ma.fields.String(
+    allow_none=True,
+    metadata={"description": "Shown this once, if it was made up; null where an Idempotency-Key is repeated."},
+)
 ERRORS = {400: "BAD_REQUEST", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 409: "CONFLICT",
           412: "PRECONDITION_FAILED", 413: "REQUEST_ENTITY_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE",
           422: "UNPROCESSABLE_ENTITY", 503: "SERVICE_UNAVAILABLE"}  # fmt: skip
@@ -77,15 +88,22 @@ def errors(blp: Blueprint, *statuses: int) -> Callable[[Any], Any]:
     return decorate
 
 
+#: verbs that are the same for every kind
+GENERIC = {"retry": service.retry, "rotate": service.rotate}
+
+
 @cache
 def blueprint_for(kind: Kind) -> Blueprint:
-    """Return the blueprint of a kind: list, create, read, change, delete, retry and its own actions."""
+    """Return the blueprint of a kind: list, create, read, change, delete, retry, rotate and its own actions."""
     blp = Blueprint(kind.plural, __name__, url_prefix=f"/{kind.plural}", description=kind.model.__doc__ or "")
     _reads(blp, kind)
-    result = result_schema(kind.model.__name__, view_schema(kind))
+    name, view = kind.model.__name__, view_schema(kind)
+    result = result_schema(name, view)
+    making = result_schema(f"{name}Secret", view, secret=SECRET) if kind.generated else result
+    _creation(blp, kind, making)
     _writes(blp, kind, result)
-    for action in ("retry", *kind.actions):
-        _action(blp, kind, action, result)
+    for action in kind.verbs:
+        _action(blp, kind, action, making if action == "rotate" else result)
     return blp
 
 
@@ -147,7 +165,7 @@ def _reads(blp: Blueprint, kind: Kind) -> None:
             return answer(history.history(session, kind, id, **query, reasons=everybodys))
 
 
-def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
+def _creation(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
     @blp.route("", methods=["POST"], endpoint="create")
     @require(f"{kind.name}:write", every_brand=kind.needs_every_brand("write"))
     @blp.arguments(create_schema(kind)())
@@ -157,6 +175,8 @@ def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
     def create(body: dict[str, Any]) -> Response:
         return mutate("create", lambda session: service.create(session, kind, body, actor()))
 
+
+def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
     @blp.route("/<uuid:id>", methods=["PATCH"], endpoint="update")
     @require(f"{kind.name}:write", every_brand=kind.needs_every_brand("write"))
     @blp.arguments(update_schema(kind)())
@@ -166,14 +186,21 @@ def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
     def update(body: dict[str, Any], id: uuid.UUID) -> Response:
         return mutate("update", lambda session: service.update(session, kind, id, body, actor()))
 
+    confirm = [CONFIRM] if kind.confirm else []
+
     @blp.route("/<uuid:id>", methods=["DELETE"], endpoint="delete")
     @require(f"{kind.name}:delete", every_brand=kind.needs_every_brand("delete"))
     @errors(blp, 404, 409, 412, 422)
     @blp.response(202, result)
-    @blp.doc(operationId=f"delete_{kind.name}", summary=f"Delete a {kind.name}", parameters=[IDEMPOTENCY, IF_MATCH])
+    @blp.doc(
+        operationId=f"delete_{kind.name}",
+        summary=f"Delete a {kind.name}",
+        parameters=[IDEMPOTENCY, IF_MATCH, *confirm],
+    )
     def delete(id: uuid.UUID) -> Response:
-        refuse_extras()
-        return mutate("delete", lambda session: service.delete(session, kind, id, actor()))
+        refuse_extras(*(parameter["name"] for parameter in confirm))
+        confirmed = request.args.get("confirm")
+        return mutate("delete", lambda session: service.delete(session, kind, id, actor(), confirmed))
 
 
 def _action(blp: Blueprint, kind: Kind, action: str, result: type[ma.Schema]) -> None:
@@ -188,8 +215,8 @@ def _action(blp: Blueprint, kind: Kind, action: str, result: type[ma.Schema]) ->
     )
     def act(id: uuid.UUID) -> Response:
         refuse_extras()
-        if action == "retry":
-            return mutate(action, lambda session: service.retry(session, kind, id, actor()))
+        if action in GENERIC:
+            return mutate(action, lambda session: GENERIC[action](session, kind, id, actor()))
         return mutate(action, lambda session: service.act(session, kind, action, id, actor()))
 
 

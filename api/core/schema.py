@@ -114,7 +114,7 @@ def _field(model: Any, column: sa.Column[Any], **kwargs: Any) -> ma.fields.Field
         metadata["x-refers-to"] = registry[key.column.table.name].plural
     if info.get("secret"):
         metadata["writeOnly"] = True
-    if info.get("optional"):
+    if info.get("optional") or info.get("generated"):
         kwargs.setdefault("required", False)
     if "choices" in info:
         kwargs["validate"] = ma.validate.OneOf(info["choices"])

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from api.auth.keys import Actor
-from api.core import audit
+from api.core import audit, shown_once
 from api.core.db import keep
-from api.core.errors import ApiError, conflict, not_found
+from api.core.errors import ApiError, conflict, invalid, not_found
 from api.core.kind import Also, Kind, nowhere, registry
 from api.core.mutation import Outcome
 from api.core.schema import columns_of, is_read_only
@@ -48,11 +48,12 @@ def create(session: Session, kind: Kind, values: dict[str, Any], who: Actor) -> 
     """Create a row and deliver it."""
     row = kind.model(**{**_defaults(kind), **values})
     _adopt(session, kind, row, values, who)
+    once = shown_once.fill(kind, row)
     kind.validate(session, row)
     session.add(row)
     session.flush()
     jobs = [*kind.after_change(session, row), *dispatch.deliver(session, kind, row)]
-    return _outcome(kind, row, jobs, None, audit.snapshot(row))
+    return _outcome(kind, row, jobs, None, audit.snapshot(row), once=once)
 
 
 def _defaults(kind: Kind) -> dict[str, Any]:
@@ -81,9 +82,19 @@ def act(session: Session, kind: Kind, action: str, id_: uuid.UUID, who: Actor) -
     return _changed(session, kind, row, kind.actions[action](session, row))
 
 
-def delete(session: Session, kind: Kind, id_: uuid.UUID, who: Actor) -> Outcome:
+def rotate(session: Session, kind: Kind, id_: uuid.UUID, who: Actor) -> Outcome:
+    """Give a row a new secret, which only this answer shows."""
+    row = find(session, kind, id_, who)
+    _must_stay(row)
+    once = shown_once.renew(kind, row)
+    return _changed(session, kind, row, [], once)
+
+
+def delete(session: Session, kind: Kind, id_: uuid.UUID, who: Actor, confirm: str | None = None) -> Outcome:
     """Wish a row gone. Its hosts undo it first; asked again, what failed is tried again."""
     row = find(session, kind, id_, who)
+    if kind.confirm and confirm != getattr(row, kind.title):
+        raise invalid("confirm", f"must be the {kind.title} of what is deleted: data goes with it", where="query")
     if row.delete_requested:
         return _outcome(kind, row, dispatch.retry(session, kind, row), {}, {})
     kind.before_delete(session, row)
@@ -102,7 +113,9 @@ def retry(session: Session, kind: Kind, id_: uuid.UUID, who: Actor) -> Outcome:
     return _outcome(kind, row, dispatch.retry(session, kind, row), {}, {})
 
 
-def _changed(session: Session, kind: Kind, row: Any, also: Iterable[Also]) -> Outcome:
+def _changed(
+    session: Session, kind: Kind, row: Any, also: Iterable[Also], once: dict[str, Any] | None = None
+) -> Outcome:
     if not session.is_modified(row):
         return _outcome(kind, row, [], {}, {})
     with session.no_autoflush:
@@ -113,10 +126,12 @@ def _changed(session: Session, kind: Kind, row: Any, also: Iterable[Also]) -> Ou
     jobs = [*kind.after_change(session, row), *dispatch.deliver(session, kind, row)]
     for other, query in also:
         jobs += dispatch.deliver_many(session, other, session.scalars(query))
-    return _outcome(kind, row, jobs, before, after)
+    return _outcome(kind, row, jobs, before, after, once=once)
 
 
-def _outcome(kind: Kind, row: Any, jobs: Iterable[Any], before: Any, after: Any) -> Outcome:
+def _outcome(
+    kind: Kind, row: Any, jobs: Iterable[Any], before: Any, after: Any, *, once: dict[str, Any] | None = None
+) -> Outcome:
     resource = {column.key: getattr(row, column.key) for column in shown(kind)}
     if sa.inspect(row).deleted:
         resource["status"] = "deleted"
@@ -128,6 +143,7 @@ def _outcome(kind: Kind, row: Any, jobs: Iterable[Any], before: Any, after: Any)
         brand_id=getattr(row, kind.brand) if kind.brand else None,
         before=before,
         after=after,
+        once=once or {},
         headers={"ETag": f'"{row.revision}"'},
     )
 

@@ -21,7 +21,7 @@ from api.jobs.models import Job
 
 #: Bytes of a key for hmac-sha256.
 KEY_BYTES = 32
-ROLES = ("web", "lb", "dns")
+ROLES = ("web", "lb", "dns", "valkey")
 
 
 def tsig_secret(value: str) -> str:

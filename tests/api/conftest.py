@@ -78,7 +78,7 @@ def build(app: Any) -> World:
     rows["cluster"] = admin.make("clusters", name="eu-1a", region_id=world["region"])
     rows["lb-address"] = admin.make("lb-addresses", address="192.0.2.1", cluster_id=world["cluster"])
     number = 10
-    for role, nodes in (("web", ["web1", "web2"]), ("lb", ["lb1"]), ("dns", ["dns1", "dns2"])):
+    for role, nodes in (("web", ["web1", "web2"]), ("lb", ["lb1"]), ("dns", ["dns1", "dns2"]), ("valkey", ["kv1"])):
         rows[role] = admin.make("shards", name=f"{role}-a", role=role, cluster_id=world["cluster"])
         for name in nodes:
             number += 1
@@ -102,6 +102,9 @@ def build(app: Any) -> World:
         rows[f"{brand}-record"] = rest[brand].make(
             "records", zone_id=world[f"{brand}-zone"], name="mail", type="A", content="192.0.2.9"
         )
+        # A tenant of its own: what changes in the other one concerns the web shard alone.
+        rows[f"{brand}-cached"] = rest[brand].make("tenants", brand_id=world[brand])
+        rows[f"{brand}-valkey"] = rest[brand].make("valkey-instances", tenant_id=world[f"{brand}-cached"])
     return world
 
 

@@ -98,6 +98,28 @@ SAMPLES: dict[str, Sample] = {
             ],
         },
     ),
+    "valkey_instance": Sample(
+        lambda world, n: {"tenant_id": world["acme-cached"], "label": f"Cache {n}"},
+        change={"memory_mb": 128, "eviction": "allkeys-lru", "persistence": "aof", "label": "{{ 1 }}"},
+        delivered=True,
+        wrong={
+            "label": ["a\nb", "x" * 101],
+            "memory_mb": [0, 15, -1, 2**31],
+            "eviction": ["", "lru", "noeviction\nport 1"],
+            "persistence": ["", "RDB", "aof "],
+        },
+    ),
+    "valkey_user": Sample(
+        lambda world, n: {"instance_id": world["acme-valkey"], "suffix": f"app{n}"},
+        change={"access": "custom", "rules": "~app:* +@read -@write", "password": "of a customer's \" {{ 1 }}"},
+        delivered=True,
+        wrong={
+            "suffix": ["", "A", "a b", "a\n", "-a", "a" * 33],
+            "access": ["", "root", "admin"],
+            "rules": ["+get nopass", "+get\nuser evil", ">secret", "(+@all)", "+@admin", "+@nosuch", "x" * 1025, "on"],
+            "password": ["", "too short", "sixteen letters\n", "x" * 129],
+        },
+    ),
     "fqdn": Sample(
         lambda world, n: {"fqdn": f"n{n}.acme.example", "webroot_id": world["acme-webroot"]},
         delivered=True,

@@ -49,7 +49,7 @@ def matrix():
         verbs = {f"GET /{kind.plural}": "read", f"POST /{kind.plural}": "write", f"GET {item}": "read"}
         verbs |= {f"GET {item}/history": "read"}
         verbs |= {f"PATCH {item}": "write", f"DELETE {item}": "delete"}
-        verbs |= {f"POST {item}/{action}": action for action in ("retry", *kind.actions)}
+        verbs |= {f"POST {item}/{action}": action for action in kind.verbs}
         for route, action in verbs.items():
             found[route] = (f"{kind.name}:{action}", kind.platform and not (action == "read" and kind.name == "brand"))
     return found

@@ -24,6 +24,12 @@ def make(world, kind, n=1):
     return response.json
 
 
+def deletion(kind, row):
+    """Return the path of a deletion, with the confirmation that some kinds ask for."""
+    path = f"/{kind.plural}/{row['id']}"
+    return f"{path}?confirm={row[kind.title]}" if kind.confirm else path
+
+
 def entries(world, id_):
     with world.session() as session:
         return session.scalars(sa.select(Audit).where(Audit.resource_id == uuid.UUID(id_)).order_by(Audit.at)).all()
@@ -47,7 +53,11 @@ def test_life(world, kind):
     assert read.headers["ETag"] == f'"{row["revision"]}"'
     assert row in world.admin.get(f"/{kind.plural}?limit=200").json["items"]
 
-    gone = world.admin.delete(path)
+    if kind.confirm:
+        for query in ("", "?confirm=", "?confirm=nope"):
+            refused = world.admin.delete(path + query)
+            assert refused.status_code == 422 and refused.json["error"]["details"]["query"]["confirm"]
+    gone = world.admin.delete(deletion(kind, row))
     assert gone.status_code == 202, gone.text
     assert gone.json["resource"]["status"] == ("deleting" if sample.delivered else "deleted")
     if not sample.delivered:
@@ -172,8 +182,8 @@ def test_access(world, kind):
     row = make(world, kind)["resource"]
     path, body = f"/{kind.plural}/{row['id']}", SAMPLES[kind.name].body(world, 2)
     verbs = [("GET", f"/{kind.plural}", None), ("POST", f"/{kind.plural}", body), ("GET", path, None)]
-    verbs += [("PATCH", path, {}), ("DELETE", path, None), ("POST", f"{path}/retry", None)]
-    verbs += [("POST", f"{path}/{action}", None) for action in kind.actions]
+    verbs += [("PATCH", path, {}), ("DELETE", deletion(kind, row), None)]
+    verbs += [("POST", f"{path}/{verb}", None) for verb in kind.verbs]
     for method, where, json in verbs:
         anonymous = world.rest["anonymous"].call(method, where, json)
         assert anonymous.status_code == 401 and anonymous.json["error"]["code"] == "AUTHENTICATION_ERROR"
@@ -224,9 +234,10 @@ def test_if_match(world, kind):
     path, tag = f"/{kind.plural}/{row['id']}", f'"{row["revision"]}"'
     for method in ("PATCH", "DELETE"):
         body = {} if method == "PATCH" else None
-        stale = world.admin.call(method, path, body, If_Match='"0"')
+        where = path if method == "PATCH" else deletion(kind, row)
+        stale = world.admin.call(method, where, body, If_Match='"0"')
         assert stale.status_code == 412 and stale.json["error"]["code"] == "PRECONDITION_FAILED"
-        assert world.admin.call(method, path, body, If_Match=tag).status_code == 202
+        assert world.admin.call(method, where, body, If_Match=tag).status_code == 202
 
 
 @every_kind
@@ -234,13 +245,15 @@ def test_idempotency(world, kind):
     body, key = SAMPLES[kind.name].body(world, 1), f"key-{kind.name}"
     first = world.admin.post(f"/{kind.plural}", body, Idempotency_Key=key)
     again = world.admin.post(f"/{kind.plural}", body, Idempotency_Key=key)
-    assert first.status_code == again.status_code == 202 and again.json == first.json
+    once = {"secret": None} if kind.generated else {}
+    assert first.status_code == again.status_code == 202 and again.json == {**first.json, **once}
     assert again.headers["Idempotency-Replayed"] == "true"
     id_ = first.json["resource"]["id"]
     assert len(entries(world, id_)) == 1
     other = world.admin.post(f"/{kind.plural}", SAMPLES[kind.name].body(world, 2), Idempotency_Key=key)
     assert other.status_code == 422 and other.json["error"]["code"] == "IDEMPOTENCY_MISMATCH"
-    gone = [world.admin.delete(f"/{kind.plural}/{id_}", Idempotency_Key=key + "-d") for _ in range(2)]
+    path = deletion(kind, first.json["resource"])
+    gone = [world.admin.delete(path, Idempotency_Key=key + "-d") for _ in range(2)]
     assert gone[0].json == gone[1].json and len(entries(world, id_)) == 2
 
 
@@ -264,6 +277,30 @@ def test_secrets_stay(world, kind):
                 assert not any(value in str(stored) for value in change.values())
         loaded = session.get(kind.model, uuid.UUID(row["id"]))
         assert {name: getattr(loaded, name) for name in change} == change
+
+
+@every_kind
+def test_secrets_are_shown_once(world, kind):
+    """What the platform makes up stands in the answer that made it; what the caller gave is not repeated."""
+    if not kind.generated:
+        return
+    answer = make(world, kind)
+    path = f"/{kind.plural}/{answer['resource']['id']}"
+    rotated = world.admin.post(f"{path}/rotate", Idempotency_Key="rotate")
+    assert rotated.status_code == 202, rotated.text
+    assert rotated.json["resource"]["generation"] == 2
+    shown = [answer["secret"], rotated.json["secret"]]
+    assert len(set(shown)) == 2 and all(len(secret) >= 32 for secret in shown)
+    assert world.admin.post(f"{path}/rotate", Idempotency_Key="rotate").json["secret"] is None
+    given = {kind.generated: SAMPLES[kind.name].change[kind.generated]}
+    other = world.admin.post(f"/{kind.plural}", {**SAMPLES[kind.name].body(world, 2), **given})
+    assert other.status_code == 202 and "secret" not in other.json
+    texts = [world.admin.get(where).text for where in (path, f"/{kind.plural}", "/audit")]
+    with world.session() as session:
+        for table in (kind.model.__table__, Audit.__table__, sa.table("idempotency")):
+            texts.append(str(session.execute(sa.text(f"select * from {table.name}")).all()))
+        assert getattr(session.get(kind.model, uuid.UUID(answer["resource"]["id"])), kind.generated) == shown[1]
+    assert not any(secret in text for secret in [*shown, *given.values()] for text in texts)
 
 
 @owned

@@ -18,7 +18,7 @@ import structlog
 from ansible_runner.interface import init_runner
 
 from api.core.settings import ROOT, Settings
-from worker import processes
+from worker import limit, processes
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +137,7 @@ def play(
     # Given as arguments, settings are forgotten unless a file repeats them.
     config.pexpect_timeout = 1
     config.suppress_output_file = True
-    config.command = [*_tied(), *config.command]
+    config.command = [*_tied(), sys.executable, "-I", "-S", limit.__file__, *_tied(), *config.command]
     try:
         status, code = runner.run()
     finally:
@@ -154,6 +154,6 @@ def _only(ours: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
 
 
 def _tied() -> list[str]:
-    """Return a prefix that lets ansible-playbook end with the process that watches it."""
+    """Return a prefix that lets a program end with the process that watches it."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []

@@ -25,11 +25,12 @@ OWNERS = {"api-worker": "api", "worker-process": "worker", "run": "worker", "pla
 class Daemons:
     """PostgreSQL (durable), the queue, the API and a worker; short leases, so that a storm need not last long."""
 
-    def __init__(self, directory: Path, data_dir: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory, self.port = directory, free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._queue = directory / "queue.sock"
+        self._disk = directory / "data"
         self._pg = directory / "pg"
         self._bin = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))[-1]
         self.env = {
@@ -37,7 +38,7 @@ class Daemons:
             "PYTHONPATH": f"{ROOT}:{ROOT / 'collections'}",
             "HOSTREEVE_DATABASE_URL": f"postgresql+psycopg://hostreeve@/postgres?host={directory}",
             "HOSTREEVE_REDIS_URL": f"unix://{self._queue}",
-            "HOSTREEVE_DATA_DIR": str(data_dir),
+            "HOSTREEVE_DATA_DIR": str(self._disk),
             "HOSTREEVE_RUN_DIR": str(directory / "run"),
             "HOSTREEVE_SSH_KEY": str(FLEET / "key"),
             "HOSTREEVE_SSH_KNOWN_HOSTS": str(FLEET / "known_hosts"),
@@ -53,6 +54,9 @@ class Daemons:
 
     def start(self) -> Client:
         """Make everything new; return a client with a key for everything."""
+        self._disk.mkdir()
+        # A disk of its own under the events, which can be filled.
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(self._disk)], check=True)
         self._pg.mkdir()
         for path in (self.directory, self._pg):
             shutil.chown(path, "postgres")
@@ -75,6 +79,7 @@ class Daemons:
             except subprocess.TimeoutExpired:
                 process.kill()
         self.postgres("stop", "-m", "immediate")
+        subprocess.run(["umount", "-l", str(self._disk)], check=False)
         for name in self.parts[1:]:
             print(f"--- {name}\n" + (self.directory / f"{name}.log").read_text()[-6000:])
 
@@ -109,9 +114,12 @@ class Daemons:
     def kill(self, victim: str) -> bool:
         """Kill a part with SIGKILL, or PostgreSQL's way of it, and bring back what has nobody else to do so.
 
-        Victims: redis, api (master), api-worker, worker (supervisor), worker-process, run, playbook, postgres.
-        Returns False if there is no such process now.
+        Victims: redis, api (master), api-worker, worker (supervisor), worker-process, run, playbook, postgres, and
+        disk, which fills up under the event files for some seconds. Returns False if there is no such process now.
         """
+        if victim == "disk":
+            self._fill_disk(5)
+            return True
         if victim == "postgres":
             self.postgres("restart", "-m", "immediate")
             return True
@@ -131,6 +139,14 @@ class Daemons:
             os.kill(pids[0], signal.SIGKILL)
         return True
 
+    def _fill_disk(self, seconds: float) -> None:
+        filler = self._disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 20))
+        time.sleep(seconds)
+        filler.unlink()
+
     def end(self, name: str) -> None:
         """Kill a part, and wait until it is gone."""
         self._processes[name].kill()
@@ -141,7 +157,7 @@ class Daemons:
         return [self._processes[name].pid]
 
     def _below(self, pid: int, victim: str) -> list[int]:
-        level = {"api-worker": 1, "worker-process": 1, "run": 2, "playbook": 3}[victim]
+        level = {"api-worker": 1, "worker-process": 1, "run": 2, "playbook": 4}[victim]
         found = [psutil.Process(pid)]
         for _ in range(level):
             below = []

@@ -332,19 +332,24 @@ class Primary(Server):
                 body.update(dnssec=True, api_rectify=True)
             body["rrsets"] = [self.start_of_authority(zone, serial)] + [self.entry(zone, *each) for each in entries]
             try:
-                self.api.call("POST", "/zones", body)
+                self.make(zone, body)
                 return {}
             except powerdns.ApiError as error:
                 if error.status != 422:
                     raise
             # Some rrset is refused: make the zone with its name servers alone and find out which.
             body["rrsets"] = [body["rrsets"][0], self.entry(zone, zones.APEX_NS, change.replace[zones.APEX_NS])]
-            self.api.call("POST", "/zones", body)
+            self.make(zone, body)
             entries = [each for each in entries if each[0] != zones.APEX_NS]
             serial += 1
         elif change.signing:
             self.api.zone("PUT", zone.name, body={"dnssec": zone.dnssec, "api_rectify": zone.dnssec})
         return self.patch(zone, entries, serial)[0]
+
+    def make(self, zone, body):
+        """Make a zone. PowerDNS would go on for 20 seconds to refuse the names that somebody asked for before."""
+        self.api.call("POST", "/zones", body)
+        self.api.call("PUT", f"/cache/flush?domain={zone.name}.")
 
     def patch(self, zone, entries, serial):
         """Write rrsets and the serial in one step, in halves where PowerDNS refuses some.

@@ -51,11 +51,11 @@ def test_suspension_reaches_everything_of_the_tenant(world):
     answer = acme.post(f"{path}/suspend")
     assert answer.status_code == 202 and answer.json["resource"]["suspended"] is True
     assert answer.json["resource"]["generation"] == 2
-    assert {job["shard_id"] for job in answer.json["jobs"]} == {world["web"], world["lb"]}
+    assert {job["shard_id"] for job in answer.json["jobs"]} == {world["web"], world["lb"], world["db"]}
     with world.session() as session:
         owed = session.execute(sa.select(Delivery.kind, sa.func.count()).group_by(Delivery.kind)).all()
-        assert session.scalar(sa.select(sa.func.count()).select_from(Job)) == 2
-    assert dict(tuple(row) for row in owed) == {"tenant": 2, "webroot": 2, "fqdn": 3}
+        assert session.scalar(sa.select(sa.func.count()).select_from(Job)) == 3
+    assert dict(tuple(row) for row in owed) == {"tenant": 2, "webroot": 2, "fqdn": 3, "database": 2}
     again = acme.post(f"{path}/suspend")
     assert again.json["jobs"] == [] and again.json["resource"]["generation"] == 2
     back = acme.post(f"{path}/unsuspend").json["resource"]
@@ -103,8 +103,9 @@ def test_what_is_in_use_stays(world):
         f"/clusters/{world['cluster']}": ["lb-addresses", "shards"],
         f"/shards/{world['web']}": ["nodes", "tenants"],
         f"/shards/{world['dns']}": ["nodes", "zones"],
-        f"/brands/{world['acme']}": ["tenants", "zones", "webroots", "fqdns", "records"],
-        f"/tenants/{world['acme-tenant']}": ["webroots"],
+        f"/shards/{world['db']}": ["nodes", "databases"],
+        f"/brands/{world['acme']}": ["tenants", "zones", "databases", "webroots", "fqdns", "records"],
+        f"/tenants/{world['acme-tenant']}": ["databases", "webroots"],
         f"/webroots/{world['acme-webroot']}": ["fqdns"],
     }
     for path, has in expected.items():
@@ -115,7 +116,9 @@ def test_what_is_in_use_stays(world):
 def test_a_family_can_be_deleted_at_once(world):
     """Children first, without waiting for the hosts; the parents go with the last child."""
     acme = world.rest["acme"]
-    for path in ("fqdns/" + world["acme-fqdn"], "webroots/" + world["acme-webroot"], "tenants/" + world["acme-tenant"]):
+    database = f"databases/{world['acme-database']}?confirm={world.rows['acme-database']['name']}"
+    family = ("fqdns/" + world["acme-fqdn"], "webroots/" + world["acme-webroot"], database)
+    for path in (*family, "tenants/" + world["acme-tenant"]):
         gone = acme.delete(f"/{path}")
         assert gone.status_code == 202 and gone.json["resource"]["status"] == "deleting", gone.text
     refused = world.admin.delete(f"/brands/{world['acme']}")

@@ -157,14 +157,19 @@ def database_suffix(value):
     return _match(DATABASE_SUFFIX, value, "must be up to sixteen lower-case letters, digits and underscores")
 
 
-def collation(charset, value):
+def charset(value):
+    """A character set of databases."""
+    if not isinstance(value, str) or value not in CHARSETS:
+        raise ValueError("must be one of " + ", ".join(CHARSETS))
+    return value
+
+
+def collation(value, charset):
     """A collation of a character set; ``None`` stands for the usual one."""
-    if not isinstance(charset, str) or charset not in CHARSETS:
-        raise ValueError("charset: must be one of " + ", ".join(CHARSETS))
-    if value is None or value == "":
+    if value is None:
         return CHARSETS[charset][0]
     if value not in CHARSETS[charset]:
-        raise ValueError("collation: must be one of " + ", ".join(CHARSETS[charset]))
+        raise ValueError("must be one of " + ", ".join(CHARSETS[charset]))
     return value
 
 

@@ -80,8 +80,9 @@ def _database(id_, item):
     state = _field("state", _one_of("present", "absent"), item.get("state", "present"))
     if state == "absent":
         return Database(id_, name, False)
-    charset = item.get("charset", "utf8mb4")
-    return Database(id_, name, True, charset, grammar.collation(charset, item.get("collation")))
+    charset = _field("charset", grammar.charset, item.get("charset", "utf8mb4"))
+    collation = _field("collation", lambda value: grammar.collation(value, charset), item.get("collation"))
+    return Database(id_, name, True, charset, collation)
 
 
 def _user(id_, item):

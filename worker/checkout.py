@@ -12,12 +12,10 @@ import os
 import re
 import shlex
 import subprocess
-import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from api.core.settings import Settings
 from api.launch.kinds.project import allowed
@@ -91,19 +89,19 @@ def _commit(mirror: Path, name: str) -> str | None:
 
 
 def _unpack(mirror: Path, commit: str, target: Path) -> Path:
-    """Write the files of a commit."""
+    """Write the files of a commit. Git itself refuses paths that lead out of the directory."""
+    size = sum(
+        int(words[3])
+        for line in _git(mirror, "ls-tree", "-r", "-l", "--full-tree", commit, seconds=LOCAL_SECONDS).splitlines()
+        if (words := line.split(maxsplit=4))[3].isdigit()
+    )
+    if size > MOST_BYTES:
+        raise Unusable(f"its files are larger than {MOST_BYTES >> 20} MiB")
     target.mkdir(mode=0o700)
-    with tempfile.TemporaryFile() as archive:
-        _git(mirror, "archive", "--format=tar", commit, seconds=LOCAL_SECONDS, stdout=archive)
-        if archive.tell() > MOST_BYTES:
-            raise Unusable(f"its files are larger than {MOST_BYTES >> 20} MiB")
-        archive.seek(0)
-        try:
-            with tarfile.open(fileobj=archive, mode="r:") as files:
-                # No links that lead out, no devices, no owners.
-                files.extractall(target, filter="data")
-        except (tarfile.TarError, OSError) as error:
-            raise Unusable(f"its files cannot be unpacked: {type(error).__name__}") from None
+    # An index of our own: another run may unpack another commit of the mirror at the same time.
+    index = {"GIT_INDEX_FILE": str(target.with_suffix(".index")), "GIT_WORK_TREE": str(target), "GIT_DIR": str(mirror)}
+    _git(target, "read-tree", commit, seconds=LOCAL_SECONDS, **index)
+    _git(target, "checkout-index", "--all", "--force", seconds=LOCAL_SECONDS, **index)
     return target
 
 
@@ -124,26 +122,21 @@ def _revision(path: Path) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def _git(where: Path | None, *arguments: str, seconds: int, stdout: IO[bytes] | None = None, **extra: str) -> str:
-    """Run git; return what it printed. Raises Unusable with the last line of its complaint."""
+def _git(where: Path | None, *arguments: str, seconds: int, **extra: str) -> str:
+    """Run git; return what it printed. Raises Unusable with the line of its complaint that tells most."""
     command = ["git", *OPTIONS, *(("-C", str(where)) if where else ()), *arguments]
+    environment = {**ENVIRONMENT, "HOME": os.devnull, **extra}
     try:
         done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout or subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # Only the run's user may own what git reads; a directory of another user has no revision.
-            env={**ENVIRONMENT, "HOME": os.devnull, **extra},
-            timeout=seconds,
-            check=False,
+            command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
         raise Unusable(f"git {arguments[0]} took longer than {seconds} seconds") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["failed"]
-        raise Unusable(f"git {arguments[0]}: {said[-1][:300]}")
-    return cast(bytes, done.stdout).decode(errors="replace") if stdout is None else ""
+        fatal = next((line for line in said if line.startswith("fatal:")), said[-1])
+        raise Unusable(f"git {arguments[0]}: {fatal[:300]}")
+    return done.stdout.decode(errors="replace")
 
 
 @contextmanager

@@ -43,6 +43,15 @@ class Settings:
     #: Addresses of reverse proxies (comma separated) whose X-Forwarded-For is believed; empty for none.
     proxies: str = ""
     playbooks: Path = field(default=ROOT / "playbooks")
+    #: Directory whose directories are projects: playbooks beside those of the platform.
+    projects: Path = Path("projects")
+    #: Beginnings of the addresses of git repositories that may be projects (comma separated); empty: none may.
+    git_urls: str = ""
+    #: Modules of ad-hoc runs (comma separated, full names).
+    adhoc_modules: str = (
+        "ansible.builtin.ping,ansible.builtin.setup,ansible.builtin.service_facts,ansible.builtin.command,"
+        "ansible.builtin.service,ansible.builtin.apt"
+    )
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:

@@ -18,7 +18,7 @@ from api.jobs.settle import Run, fail_host, settle_report
 from worker.context import Context
 
 #: Only these modules' results are reports; any other task may return what it likes.
-MODULES = tuple(f"hostreeve.hosting.{role}_resources" for role in ("web", "lb", "dns", "valkey"))
+MODULES = tuple(f"hostreeve.hosting.{role}_resources" for role in ("web", "lb", "dns", "db", "valkey"))
 UNREACHABLE = "does not answer; it is tried again by itself"
 
 log = structlog.get_logger(__name__)

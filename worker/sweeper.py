@@ -12,7 +12,9 @@ from contextlib import suppress
 import sqlalchemy as sa
 import structlog
 
+from api.jobs import files
 from api.jobs.models import Job
+from api.jobs.retention import forget
 from api.jobs.steer import OVER
 from api.jobs.sweep import purge, sweep
 from worker import processes
@@ -71,6 +73,9 @@ def once(context: Context, purging: bool = False) -> None:
         if purging:
             with context.maker() as session, session.begin():
                 purge(session, context.settings.audit_days)
+                forgotten = forget(session, context.settings.job_days)
+            for job_id in forgotten:
+                files.remove(context.settings.data_dir, job_id)
     except Exception:
         # A sweep that fails must not end the one who would repeat it.
         log.exception("sweep failed")

@@ -38,6 +38,8 @@ class Settings:
     max_body: int = 1_048_576
     #: Days that the audit is kept; 0: for ever.
     audit_days: int = 0
+    #: Days that ended jobs are kept, with their events and output; 0: for ever.
+    job_days: int = 0
     #: Addresses of reverse proxies (comma separated) whose X-Forwarded-For is believed; empty for none.
     proxies: str = ""
     playbooks: Path = field(default=ROOT / "playbooks")

@@ -44,6 +44,8 @@ def role_variables(session: Session, shard: Any) -> dict[str, Any]:
         return {"lb_shards": _back_ends(session, shard)}
     if shard.role == "dns":
         return _name_servers(session, shard)
+    if shard.role == "db":
+        return _database_servers(session, shard)
     if shard.role == "web":
         return {"web_trusted_proxies": _load_balancers(session, shard)}
     return {}
@@ -97,4 +99,17 @@ def _name_servers(session: Session, shard: Any) -> dict[str, Any]:
         "dns_secondaries": [row.address for row in nodes if not row.is_primary],
         "dns_tsig_name": "hostreeve",
         "dns_tsig_secret": shard.tsig_secret,
+    }
+
+
+def _database_servers(session: Session, shard: Any) -> dict[str, Any]:
+    """Return who replicates from whom, and with which password."""
+    node = registry["node"].model
+    nodes = session.scalars(
+        sa.select(node).where(node.shard_id == shard.id, node.delete_requested.is_(False)).order_by(node.name)
+    ).all()
+    return {
+        "db_primary": next((row.name for row in nodes if row.is_primary), ""),
+        "db_nodes": [{"name": row.name, "address": row.address} for row in nodes],
+        "db_replication_password": shard.replication_password,
     }

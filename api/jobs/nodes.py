@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from api.core.kind import registry
 
-#: Roles whose nodes know each other (a primary allows transfers by address).
-MESHED = ("dns",)
+#: Roles whose nodes know each other: one is the primary, from which the others copy.
+MESHED = ("dns", "db")
 
 
 def concerned(

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from api.core.db import Base, Name, Resource
 from api.core.errors import conflict, invalid
 from api.core.kind import Kind, registry
+from api.jobs.nodes import MESHED
 from api.kinds.lb_address import address
 from api.kinds.shard import Shard
 
@@ -31,7 +32,7 @@ class Node(Resource, Base):
     address: Mapped[str] = mapped_column(Name, unique=True, info={"check": address, "example": "10.0.0.11"})
     ssh_port: Mapped[int] = mapped_column(default=22, info={"range": (1, 65535)})
     ssh_user: Mapped[str] = mapped_column(sa.String(32), default="root", info={"check": grammar.slug})
-    #: dns only: the one node that the others transfer from
+    #: dns and db only: the one node that the others copy from; the first one of a db shard is made it
     is_primary: Mapped[bool] = mapped_column(default=False, info={"once": True})
     #: the job that changed the host last, as the platform knows it, and where the audit ended when it was taken
     last_job_id: Mapped[uuid.UUID | None] = mapped_column(info={"ro": True})
@@ -46,15 +47,27 @@ class Node(Resource, Base):
 def validate(session: Session, row: Any) -> None:
     """Refuse a second primary, and a primary where there is nothing to transfer."""
     shard = session.get_one(registry["shard"].model, row.shard_id)
-    if not row.is_primary:
+    if row.is_primary and shard.role not in MESHED:
+        raise invalid("is_primary", f"is for nodes of a shard of the roles {', '.join(MESHED)}")
+    if not row.is_primary and (shard.role != "db" or row.generation > 1):
         return
-    if shard.role != "dns":
-        raise invalid("is_primary", "is for nodes of a shard of the role dns")
-    other = sa.select(Node.id).where(Node.shard_id == row.shard_id, Node.is_primary, Node.id != row.id)
     # Two concurrent requests must not both find none.
     session.execute(sa.select(Shard.id).where(Shard.id == row.shard_id).with_for_update())
-    if session.scalar(other) is not None:
+    other = sa.select(Node.id).where(Node.shard_id == row.shard_id, Node.is_primary, Node.id != row.id)
+    taken = session.scalar(other) is not None
+    if row.is_primary and taken:
         raise conflict("The shard has a primary already.", "is_primary")
+    row.is_primary = not taken
+
+
+def before_delete(session: Session, row: Any) -> None:
+    """Keep the primary of databases for as long as others follow it."""
+    shard = session.get_one(Shard, row.shard_id)
+    others = sa.select(Node.id).where(
+        Node.shard_id == row.shard_id, Node.id != row.id, Node.delete_requested.is_(False)
+    )
+    if shard.role == "db" and row.is_primary and session.scalar(others.limit(1)) is not None:
+        raise conflict("This is the primary of its shard: move that to another node first.")
 
 
 def shards(session: Session, row: Any) -> Iterable[Any]:
@@ -74,5 +87,6 @@ KIND = registry.add(
         filters=("shard_id", "status"),
         shards=shards,
         validate=validate,
+        before_delete=before_delete,
     )
 )

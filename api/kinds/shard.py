@@ -12,16 +12,18 @@ import sqlalchemy as sa
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from api.core import shown_once
 from api.core.crypto import Secret
 from api.core.db import Base, Name, Resource
-from api.core.errors import invalid
+from api.core.errors import conflict, invalid
 from api.core.kind import Kind, registry
 from api.jobs import dispatch
 from api.jobs.models import Job
+from api.kinds.cluster import Cluster
 
 #: Bytes of a key for hmac-sha256.
 KEY_BYTES = 32
-ROLES = ("web", "lb", "dns", "valkey")
+ROLES = ("web", "lb", "dns", "db", "valkey")
 
 
 def tsig_secret(value: str) -> str:
@@ -44,16 +46,20 @@ class Shard(Resource, Base):
     role: Mapped[str] = mapped_column(sa.String(16), info={"choices": ROLES, "once": True})
     #: dns only: the key between the primary and its secondaries; made when it is not given
     tsig_secret: Mapped[str | None] = mapped_column(Secret, info={"secret": True, "check": tsig_secret})
+    #: db only: the password with which replicas copy and follow the primary
+    replication_password: Mapped[str | None] = mapped_column(Secret, info={"hidden": True, "secret": True})
     #: the workers of this queue run its jobs, and not those of its region's
     queue: Mapped[str | None] = mapped_column(sa.String(32), info={"check": grammar.slug, "example": "eu-gpu"})
 
 
 def validate(session: Session, row: Any) -> None:
-    """Make the key of a dns shard; no other role has one."""
+    """Make the secret that the nodes of a dns or db shard share; no other role has one."""
     if row.role != "dns" and row.tsig_secret is not None:
         raise invalid("tsig_secret", "is for shards of the role dns")
     if row.role == "dns" and row.tsig_secret is None:
         row.tsig_secret = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    if row.role == "db" and row.replication_password is None:
+        row.replication_password = shown_once.generate()
 
 
 def tell_nodes(session: Session, row: Any) -> Iterable[Job]:
@@ -70,6 +76,29 @@ def tell_nodes(session: Session, row: Any) -> Iterable[Job]:
         node.generation += 1
         jobs |= {job.id: job for job in dispatch.deliver(session, kind, node)}
     return list(jobs.values())
+
+
+def least_filled(session: Session, role: str, model: Any, *where: Any) -> uuid.UUID | None:
+    """Return the shard of a role, among those that fulfil ``where``, that carries the fewest rows of ``model``."""
+    found: uuid.UUID | None = session.scalar(
+        sa.select(Shard.id)
+        .outerjoin(model, model.shard_id == Shard.id)
+        .where(Shard.role == role, Shard.delete_requested.is_(False), *where)
+        .group_by(Shard.id, Shard.name)
+        .order_by(sa.func.count(model.id), Shard.name)
+        .limit(1)
+    )
+    return found
+
+
+def nearest(session: Session, role: str, model: Any, web: Shard) -> uuid.UUID:
+    """Return the shard of a role for a tenant of a web shard: the emptiest of its cluster, else of its region."""
+    region = session.get_one(Cluster, web.cluster_id).region_id
+    nearby = sa.select(Cluster.id).where(Cluster.region_id == region)
+    for where in (Shard.cluster_id == web.cluster_id, Shard.cluster_id.in_(nearby)):
+        if found := least_filled(session, role, model, where):
+            return found
+    raise conflict(f"There is no {role} shard in the tenant's region yet.", "shard_id")
 
 
 def balancers(session: Session, cluster_id: uuid.UUID) -> Sequence[Shard]:

@@ -15,7 +15,7 @@ from api.core.db import Base, Name, Resource
 from api.core.errors import conflict, invalid
 from api.core.kind import Also, Carry, Item, Kind, registry
 from api.core.names import random_name
-from api.kinds.shard import Shard
+from api.kinds.shard import Shard, least_filled
 
 
 class Tenant(Resource, Base):
@@ -53,27 +53,15 @@ def item(session: Session, row: Any) -> Item:
 def validate(session: Session, row: Any) -> None:
     """Place a new tenant and give it its uid, which nobody ever had or gets again."""
     if row.shard_id is None:
-        row.shard_id = _least_filled(session)
+        row.shard_id = least_filled(session, "web", Tenant)
+        if row.shard_id is None:
+            raise conflict("There is no web shard yet.", "shard_id")
     elif session.get_one(Shard, row.shard_id).role != "web":
         raise invalid("shard_id", "must be a shard of the role web")
     if row.uid is None:
         row.uid = following(session, "uid", grammar.UID_MIN)
         if row.uid > grammar.UID_MAX:
             raise conflict("The platform has no uid left.")
-
-
-def _least_filled(session: Session) -> uuid.UUID:
-    found = session.scalar(
-        sa.select(Shard.id)
-        .outerjoin(Tenant, Tenant.shard_id == Shard.id)
-        .where(Shard.role == "web", Shard.delete_requested.is_(False))
-        .group_by(Shard.id, Shard.name)
-        .order_by(sa.func.count(Tenant.id), Shard.name)
-        .limit(1)
-    )
-    if found is None:
-        raise conflict("There is no web shard yet.", "shard_id")
-    return found
 
 
 def suspend(session: Session, row: Any) -> Iterable[Also]:

@@ -13,7 +13,7 @@ from api.core.db import Base, Name, Resource
 from api.core.errors import conflict, invalid
 from api.core.kind import Carry, Item, Kind, registry
 from api.core.names import random_name
-from api.kinds.shard import Shard
+from api.kinds.shard import Shard, nearest
 from api.kinds.tenant import Tenant
 
 #: For the API's description.
@@ -64,27 +64,11 @@ def item(session: Session, row: Any) -> Item:
 def validate(session: Session, row: Any) -> None:
     """Place a new instance and give it a port of its shard."""
     if row.shard_id is None:
-        row.shard_id = _least_filled(session, session.get_one(Tenant, row.tenant_id))
+        row.shard_id = nearest(session, "valkey", ValkeyInstance, session.get_one(Tenant, row.tenant_id).shard)
     elif session.get_one(Shard, row.shard_id).role != "valkey":
         raise invalid("shard_id", "must be a shard of the role valkey")
     if row.port is None:
         row.port = _free_port(session, row.shard_id)
-
-
-def _least_filled(session: Session, tenant: Tenant) -> uuid.UUID:
-    """Return the shard with the fewest instances, in the tenant's cluster if that has one."""
-    near = sa.case((Shard.cluster_id == tenant.shard.cluster_id, 0), else_=1)
-    found = session.scalar(
-        sa.select(Shard.id)
-        .outerjoin(ValkeyInstance, ValkeyInstance.shard_id == Shard.id)
-        .where(Shard.role == "valkey", Shard.delete_requested.is_(False))
-        .group_by(Shard.id, Shard.name, Shard.cluster_id)
-        .order_by(near, sa.func.count(ValkeyInstance.id), Shard.name)
-        .limit(1)
-    )
-    if found is None:
-        raise conflict("There is no valkey shard yet.", "shard_id")
-    return found
 
 
 def _free_port(session: Session, shard_id: uuid.UUID) -> int:

@@ -46,7 +46,11 @@ SAMPLES: dict[str, Sample] = {
     "shard": Sample(
         lambda world, n: {"name": f"shard-{letters(n)}", "cluster_id": world["cluster"], "role": "dns"},
         change={"tsig_secret": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"},
-        wrong={"name": NAMES, "role": ["", "Web", "mail"], "tsig_secret": ["", "abc", "c2hvcnQ=", "a" * 200]},
+        wrong={
+            "name": NAMES,
+            "role": ["", "Web", "mail"],
+            "tsig_secret": ["", "abc", "c2hvcnQ=", "a" * 200],
+        },
     ),
     "node": Sample(
         lambda world, n: {"name": f"node-{letters(n)}", "shard_id": world["web"], "address": f"10.1.0.{n}"},
@@ -96,6 +100,40 @@ SAMPLES: dict[str, Sample] = {
                 [],
                 {"A": None},
             ],
+        },
+    ),
+    "database": Sample(
+        lambda world, n: {"tenant_id": world["acme-tenant"], "label": f"Shop {n}"},
+        change={"charset": "latin1", "collation": "latin1_german2_ci", "label": "Größe {{ 1 }}"},
+        delivered=True,
+        wrong={
+            "charset": ["", "utf8", "UTF8MB4", "utf8mb4; drop", "utf8mb4\n"],
+            "collation": ["", "latin1_bin", "utf8mb4_bin'", "utf8mb4_bin\0"],
+            "label": ["a\nb", "x" * 101, "\x7f"],
+        },
+    ),
+    "database_user": Sample(
+        lambda world, n: {"database_id": world["acme-database"], "suffix": f"u{n}"},
+        change={
+            "password": "a ' \" \\ ` %s password",
+            "privileges": "read-only",
+            "hosts": ["10.0.0.0/24", "2001:db8::1"],
+        },
+        delivered=True,
+        wrong={
+            "suffix": ["A", "_a", "a" * 17, "a`b", "a'b", "a%", "a b", "a\n"],
+            "privileges": ["", "ALL", "all privileges", "super"],
+            "hosts": [
+                [],
+                ["%", "10.0.0.1"],
+                ["10.0.0.%"],
+                ["_"],
+                ["localhost"],
+                ["10.0.0.1/24"],
+                ["0.0.0.0/0"],
+                ["::/0"],
+            ],
+            "password": ["", "short", "x" * 129, "a password\n", "a password\0"],
         },
     ),
     "valkey_instance": Sample(

@@ -15,7 +15,8 @@ EXAMPLES = 2
 CHECKS = [not_a_server_error, response_schema_conformance, status_code_conformance]
 KNOWN = {"tenants": "acme-tenant", "zones": "acme-zone", "fqdns": "acme-fqdn", "records": "acme-record",
          "webroots": "acme-webroot", "brands": "acme", "shards": "web", "nodes": "web1", "regions": "region",
-         "clusters": "cluster", "lb-addresses": "lb-address"}  # fmt: skip
+         "clusters": "cluster", "lb-addresses": "lb-address",
+         "databases": "acme-database"}  # fmt: skip
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from api.jobs.models import Delivery, Job
 def test_tenants_are_named_and_numbered(world):
     made = [world.rest["acme"].make("tenants", brand_id=world["acme"]) for _ in range(5)]
     assert all(re.fullmatch(r"t_[a-z0-9]{10}", row["name"]) for row in made)
-    assert [row["uid"] for row in made] == list(range(200_002, 200_007))
+    first = made[0]["uid"]
+    assert first >= 200_000 and [row["uid"] for row in made] == list(range(first, first + 5))
     assert re.fullmatch(r"web_[a-z0-9]{10}", world.rows["acme-webroot"]["name"])
 
 
@@ -34,8 +35,10 @@ def test_uids_run_out(world):
 
 def test_the_least_filled_web_shard(world):
     empty = world.admin.make("shards", name="web-b", role="web", cluster_id=world["cluster"])
-    made = [world.rest["acme"].make("tenants", brand_id=world["acme"])["shard_id"] for _ in range(3)]
-    assert made == [empty["id"], empty["id"], world["web"]]
+    with world.session() as session:
+        there = session.scalar(sa.text("select count(*) from tenant"))
+    made = [world.rest["acme"].make("tenants", brand_id=world["acme"])["shard_id"] for _ in range(there + 1)]
+    assert made == [empty["id"]] * there + [world["web"]]
     chosen = world.rest["acme"].make("tenants", brand_id=world["acme"], shard_id=empty["id"])
     assert chosen["shard_id"] == empty["id"] and chosen["status"] == "active"
     refused = world.admin.post("/tenants", {"brand_id": world["acme"], "shard_id": world["dns"]})
@@ -51,11 +54,11 @@ def test_suspension_reaches_everything_of_the_tenant(world):
     answer = acme.post(f"{path}/suspend")
     assert answer.status_code == 202 and answer.json["resource"]["suspended"] is True
     assert answer.json["resource"]["generation"] == 2
-    assert {job["shard_id"] for job in answer.json["jobs"]} == {world["web"], world["lb"]}
+    assert {job["shard_id"] for job in answer.json["jobs"]} == {world["web"], world["lb"], world["db"]}
     with world.session() as session:
         owed = session.execute(sa.select(Delivery.kind, sa.func.count()).group_by(Delivery.kind)).all()
-        assert session.scalar(sa.select(sa.func.count()).select_from(Job)) == 2
-    assert dict(tuple(row) for row in owed) == {"tenant": 2, "webroot": 2, "fqdn": 3}
+        assert session.scalar(sa.select(sa.func.count()).select_from(Job)) == 3
+    assert dict(tuple(row) for row in owed) == {"tenant": 2, "webroot": 2, "fqdn": 3, "database": 2}
     again = acme.post(f"{path}/suspend")
     assert again.json["jobs"] == [] and again.json["resource"]["generation"] == 2
     back = acme.post(f"{path}/unsuspend").json["resource"]
@@ -103,8 +106,17 @@ def test_what_is_in_use_stays(world):
         f"/clusters/{world['cluster']}": ["lb-addresses", "shards"],
         f"/shards/{world['web']}": ["nodes", "tenants"],
         f"/shards/{world['dns']}": ["nodes", "zones"],
-        f"/brands/{world['acme']}": ["tenants", "zones", "webroots", "fqdns", "records"],
-        f"/tenants/{world['acme-tenant']}": ["webroots"],
+        f"/shards/{world['db']}": ["nodes", "databases"],
+        f"/brands/{world['acme']}": [
+            "tenants",
+            "zones",
+            "databases",
+            "valkey-instances",
+            "webroots",
+            "fqdns",
+            "records",
+        ],
+        f"/tenants/{world['acme-tenant']}": ["databases", "webroots"],
         f"/webroots/{world['acme-webroot']}": ["fqdns"],
     }
     for path, has in expected.items():
@@ -115,7 +127,9 @@ def test_what_is_in_use_stays(world):
 def test_a_family_can_be_deleted_at_once(world):
     """Children first, without waiting for the hosts; the parents go with the last child."""
     acme = world.rest["acme"]
-    for path in ("fqdns/" + world["acme-fqdn"], "webroots/" + world["acme-webroot"], "tenants/" + world["acme-tenant"]):
+    database = f"databases/{world['acme-database']}?confirm={world.rows['acme-database']['name']}"
+    family = ("fqdns/" + world["acme-fqdn"], "webroots/" + world["acme-webroot"], database)
+    for path in (*family, "tenants/" + world["acme-tenant"]):
         gone = acme.delete(f"/{path}")
         assert gone.status_code == 202 and gone.json["resource"]["status"] == "deleting", gone.text
     refused = world.admin.delete(f"/brands/{world['acme']}")

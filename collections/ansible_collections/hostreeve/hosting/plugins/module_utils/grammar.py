@@ -9,10 +9,15 @@ Standard library only: the host has nothing else.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 TENANT = re.compile(r"t_[a-z0-9]{10}")
 WEBROOT = re.compile(r"web_[a-z0-9]{10}")
+DATABASE = re.compile(r"db_[a-z0-9]{10}")
+DATABASE_USER = re.compile(r"db_[a-z0-9]{10}(_[a-z0-9]([a-z0-9_]{0,15}))?")
+DATABASE_SUFFIX = re.compile(r"[a-z0-9][a-z0-9_]{0,15}")
+PASSWORD_HASH = re.compile(r"\*[0-9A-F]{40}")
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -42,6 +47,23 @@ VALKEY_EVICTIONS = (
 )
 #: What an instance keeps over a restart: nothing, snapshots, or every write.
 VALKEY_PERSISTENCES = ("none", "rdb", "aof")
+
+
+#: Character sets of databases, each with its collations; the first is the usual one.
+CHARSETS = {
+    "utf8mb4": (
+        "utf8mb4_unicode_ci",
+        "utf8mb4_unicode_520_ci",
+        "utf8mb4_general_ci",
+        "utf8mb4_uca1400_ai_ci",
+        "utf8mb4_uca1400_as_cs",
+        "utf8mb4_german2_ci",
+        "utf8mb4_bin",
+    ),
+    "latin1": ("latin1_swedish_ci", "latin1_german2_ci", "latin1_general_ci", "latin1_general_cs", "latin1_bin"),
+    "ascii": ("ascii_general_ci", "ascii_bin"),
+    "binary": ("binary",),
+}
 
 
 def _match(pattern, value, message):
@@ -169,3 +191,76 @@ def limits(value):
         if isinstance(item, bool) or not isinstance(item, int) or not least <= item <= most:
             raise ValueError("%s: must be a whole number from %d to %d" % (key, least, most))
     return value
+
+
+def database_name(value):
+    """``db_`` and ten lower-case letters or digits."""
+    return _match(DATABASE, value, "must be db_ and ten lower-case letters or digits")
+
+
+def database_user_name(value):
+    """A database's name, or that, an underscore and up to sixteen lower-case letters, digits and underscores."""
+    return _match(DATABASE_USER, value, "must be the name of its database, or begin with that and an underscore")
+
+
+def database_suffix(value):
+    """What tells the users of a database apart; nothing for the one that is called as the database."""
+    if value == "":
+        return value
+    return _match(DATABASE_SUFFIX, value, "must be up to sixteen lower-case letters, digits and underscores")
+
+
+def charset(value):
+    """A character set of databases."""
+    if not isinstance(value, str) or value not in CHARSETS:
+        raise ValueError("must be one of " + ", ".join(CHARSETS))
+    return value
+
+
+def collation(value, charset):
+    """A collation of a character set; ``None`` stands for the usual one."""
+    if value is None:
+        return CHARSETS[charset][0]
+    if value not in CHARSETS[charset]:
+        raise ValueError("must be one of " + ", ".join(CHARSETS[charset]))
+    return value
+
+
+def database_hosts(value):
+    """From where a user connects: 1 to 16 addresses and IPv4 networks, or ``%`` alone for everywhere."""
+    if not isinstance(value, list) or not 1 <= len(value) <= 16:
+        raise ValueError("must be a list of 1 to 16 addresses or networks, or [%]")
+    hosts = [_database_host(host) for host in value]
+    if len(set(hosts)) != len(hosts):
+        raise ValueError("must not name a host twice")
+    if "%" in hosts and len(hosts) > 1:
+        raise ValueError("% stands alone")
+    return hosts
+
+
+def _database_host(value):
+    if value == "%":
+        return value
+    try:
+        if not isinstance(value, str) or "%" in value:
+            raise ValueError
+        if "/" in value:
+            network = ipaddress.IPv4Network(value)
+            if not 8 <= network.prefixlen <= 31:
+                raise ValueError
+            return str(network)
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("must be addresses, IPv4 networks such as 10.0.0.0/24 (/8 to /31), or %") from None
+
+
+def password(value):
+    """A password: 12 to 128 characters, any but controls."""
+    if isinstance(value, str) and len(value) < 12:
+        raise ValueError("must be 12 characters or more")
+    return text(value, 128)
+
+
+def password_hash(value):
+    """What mysql_native_password keeps of a password."""
+    return _match(PASSWORD_HASH, value, "must be a star and forty upper-case hexadecimal digits")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
 from ansible_collections.hostreeve.hosting.plugins.module_utils.files import MARK, is_folder, lstat
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import config, tenants
-from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.client import ValkeyError
+from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.observe import observe
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.plan import Work
 
 #: What Valkey says to somebody that it does not know.
@@ -27,8 +27,12 @@ def plan(plan_, purge):
             _absent(plan_, item)
     for name in _left_behind(plan_, purge):
         _remove(plan_, name)
-    for item in plan_.wanted.instances.values():
-        if item.state == "present" and plan_.ok(item):
+    present = [item for item in plan_.wanted.instances.values() if item.state == "present" and plan_.ok(item)]
+    plan_.observed = observe(
+        plan_.host, plan_.host.running & plan_.host.instances.keys() & {one.name for one in present}
+    )
+    for item in present:
+        if plan_.ok(item):
             reason = _present(plan_, item)
             if reason:
                 plan_.fail(item, reason)
@@ -114,7 +118,9 @@ def _present(plan_, item):
     values = config.settings(item, plan_.settings["listen"], plan_.settings["maxclients"])
     kept = _plan_persistence(host, item, work, values, suspended)
     _plan_files(plan_, item, work, values, kept)
-    if name in host.running and not suspended:
+    if name in host.running and work.make:
+        work.restart = True  # its configuration is gone
+    elif name in host.running and not suspended:
         reason = _plan_live(plan_, item, work, values)
         if reason:
             return reason
@@ -187,19 +193,16 @@ def _plan_live(plan_, item, work, values):
         work.restart = True
     if name in host.pending["restart"]:
         work.restart = True
-    try:
-        with host.admin(name) as client:
-            live = client.pairs("CONFIG", "GET", *config.LIVE)
-            work.live = {one: values[one] for one in config.LIVE if live.get(one) != values[one]}
-            work.users = "\n".join(map(str, client("ACL", "LIST")))
-            used = int(client.info("memory").get("used_memory", "0")) if "maxmemory" in work.live else 0
-    except (ValkeyError, OSError, TypeError, ValueError) as error:
-        if not str(error).startswith(STRANGER):
-            return "Valkey does not answer: %s" % error
+    found = plan_.observed[name]
+    if isinstance(found, Exception):
+        if not str(found).startswith(STRANGER):
+            return "Valkey does not answer: %s" % found
         work.restart = True
         plan_.note(item.id, "restarted: it did not know the platform")
         return None
-    if used > item.memory_mb * config.MIB and item.eviction == "noeviction":
+    live, work.users, used = found.settings, found.users, found.used
+    work.live = {one: values[one] for one in config.LIVE if live.get(one) != values[one]}
+    if "maxmemory" in work.live and used > item.memory_mb * config.MIB and item.eviction == "noeviction":
         return "memory_mb: holds %d MiB and may evict nothing" % (used // config.MIB)
     if work.live and work.conf is None:
         shown = ["\n".join("%s %s" % (one, of.get(one)) for one in sorted(work.live)) + "\n" for of in (live, values)]

@@ -58,11 +58,13 @@ class Plan:
     leave    {tenant: Account} of tenants that have nothing left here
     work     {instance: Work}
     forget   paths of data that were kept long enough
+    observed {instance: Observed, or the error} of those that run
     """
 
     def __init__(self, wanted, host, settings, report):
         self.wanted, self.host, self.settings, self.report = wanted, host, settings, report
         self.users, self.expire, self.slices, self.leave, self.work, self.forget = {}, {}, {}, {}, {}, []
+        self.observed = {}
         self._notes = {}
 
     def empty(self):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from api.core.db import Base, Name, Resource
 from api.core.errors import conflict, invalid
-from api.core.kind import Kind, registry
+from api.core.kind import Also, Kind, registry
 from api.jobs.nodes import MESHED
 from api.kinds.lb_address import address
 from api.kinds.shard import Shard
@@ -60,6 +60,20 @@ def validate(session: Session, row: Any) -> None:
     row.is_primary = not taken
 
 
+def promote(session: Session, row: Any) -> Iterable[Also]:
+    """Take note that playbooks/switchover.yml or failover.yml has made this node the primary of its db shard."""
+    if session.get_one(Shard, row.shard_id).role != "db":
+        raise conflict("Only a db shard's primary moves.")
+    if row.is_primary:
+        return []
+    session.execute(sa.select(Shard.id).where(Shard.id == row.shard_id).with_for_update())
+    for other in session.scalars(sa.select(Node).where(Node.shard_id == row.shard_id, Node.is_primary)):
+        other.is_primary = False
+    session.flush()
+    row.is_primary = True
+    return []
+
+
 def before_delete(session: Session, row: Any) -> None:
     """Keep the primary of databases for as long as others follow it."""
     shard = session.get_one(Shard, row.shard_id)
@@ -88,5 +102,6 @@ KIND = registry.add(
         shards=shards,
         validate=validate,
         before_delete=before_delete,
+        actions={"promote": promote},
     )
 )

@@ -135,6 +135,21 @@ def test_a_database_with_users_stays(world, user):
     assert states[world["acme-database"]] == states[user["id"]] == "absent"
 
 
+def test_the_platform_follows_a_primary_that_moved(world):
+    moved = world.admin.post(f"/nodes/{world['db2']}/promote").json
+    assert moved["resource"]["is_primary"] is True
+    assert {job["shard_id"] for job in moved["jobs"]} == {world["db"]}
+    assert world.admin.get(f"/nodes/{world['db1']}").json["is_primary"] is False
+    assert told(world)[1]["db_primary"] == "db2"
+    with world.session() as session:
+        owing = sa.select(Delivery.node_id).where(
+            Delivery.kind == "node", Delivery.resource_id == uuid.UUID(world["db2"])
+        )
+        assert set(session.scalars(owing)) == {uuid.UUID(world["db1"]), uuid.UUID(world["db2"])}
+    assert world.admin.post(f"/nodes/{world['db2']}/promote").json["jobs"] == []
+    assert world.admin.post(f"/nodes/{world['dns2']}/promote").status_code == 409
+
+
 def test_the_first_node_of_a_shard_is_its_primary(world):
     admin = world.admin
     assert [world.rows[name]["is_primary"] for name in ("db1", "db2")] == [True, False]

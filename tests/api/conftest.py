@@ -102,6 +102,8 @@ def build(app: Any) -> World:
         rows[f"{brand}-record"] = rest[brand].make(
             "records", zone_id=world[f"{brand}-zone"], name="mail", type="A", content="192.0.2.9"
         )
+    question = {"variable": "password", "question": "Secret?", "type": "password", "required": False}
+    rows["template"] = admin.make("templates", name="Everything", playbook="site.yml", survey=[question])
     return world
 
 

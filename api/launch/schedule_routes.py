@@ -13,11 +13,11 @@ from flask import Response
 
 from api.auth.guard import require
 from api.core.errors import invalid, not_found
-from api.core.fields import Text
-from api.core.paging import Order, PageQuery, page
+from api.core.fields import Text, Whole
+from api.core.paging import LIMIT_MOST, Order, PageQuery, page
 from api.core.routes import errors, page_schema
 from api.core.state import reading
-from api.core.wire import Blueprint, answer, refuse_extras
+from api.core.wire import Blueprint, answer
 from api.jobs.sql import read_clock
 from api.launch import rules
 from api.launch.kinds.schedule import Schedule
@@ -53,7 +53,13 @@ class FiringSchema(ma.Schema):
     created_at = ma.fields.AwareDateTime(required=True)
 
 
-class PreviewQuery(ma.Schema):
+class LimitQuery(ma.Schema):
+    """How much of a preview; there are never more than ten."""
+
+    limit = Whole(load_default=COUNT, validate=ma.validate.Range(1, LIMIT_MOST))
+
+
+class PreviewQuery(LimitQuery):
     """A schedule that is not there yet."""
 
     rule = Text(required=True, metadata={"example": "30 3 * * *"})
@@ -61,9 +67,9 @@ class PreviewQuery(ma.Schema):
     starts_at = ma.fields.AwareDateTime(load_default=None)
 
 
-def _moments(rule: str, timezone: str, starts_at: datetime, now: datetime) -> Response:
+def _moments(rule: str, timezone: str, starts_at: datetime, now: datetime, limit: int) -> Response:
     here = zoneinfo.ZoneInfo(timezone)
-    found = rules.preview(rule, timezone, starts_at, now, COUNT)
+    found = rules.preview(rule, timezone, starts_at, now, min(limit, COUNT))
     items = [{"utc": moment, "local": moment.astimezone(here).isoformat()} for moment in found]
     return answer({"items": items, "next_cursor": None, "has_more": False})
 
@@ -84,22 +90,22 @@ def preview_new(query: dict[str, Any]) -> Response:
     with reading() as session:
         now = read_clock(session)
     start = (query["starts_at"] or now).replace(second=0, microsecond=0)
-    return _moments(query["rule"], query["timezone"], start, now)
+    return _moments(query["rule"], query["timezone"], start, now, query["limit"])
 
 
 @blp.route("/<uuid:id>/preview", endpoint="preview")
 @require("schedule:read", every_brand=True)
+@blp.arguments(LimitQuery, location="query", unknown=ma.RAISE)
 @errors(blp, 404, 422)
 @blp.response(200, PREVIEW)
 @blp.doc(operationId="get_schedule_preview", summary="See when a schedule fires next")
-def preview(id: uuid.UUID) -> Response:
+def preview(query: dict[str, Any], id: uuid.UUID) -> Response:
     """Return its next ten times, in UTC and as clocks show them there, whether it is enabled or not."""
-    refuse_extras()
     with reading() as session:
         row = session.get(Schedule, id)
         if row is None:
             raise not_found()
-        return _moments(row.rule, row.timezone, row.starts_at, read_clock(session))
+        return _moments(row.rule, row.timezone, row.starts_at, read_clock(session), query["limit"])
 
 
 @blp.route("/<uuid:id>/firings", endpoint="firings")

@@ -75,9 +75,10 @@ def blueprints() -> list[Any]:
     from api.jobs.lease_routes import blp as leases
     from api.jobs.routes import inventory, shards
     from api.launch import routes as launch
+    from api.launch.schedule_routes import blp as schedules
 
     kinds = [routes.blueprint_for(kind) for kind in registry]
-    launching = [launch.templates, launch.adhoc, launch.launches, launch.scripts]
+    launching = [launch.templates, launch.adhoc, launch.launches, launch.scripts, schedules]
     return [*kinds, api_keys, audit, follow.jobs, shards, inventory, leases, *launching]
 
 

@@ -10,6 +10,7 @@ import orjson
 import sqlalchemy as sa
 import structlog
 import yaml
+from ansible.errors import AnsibleError
 from sqlalchemy.orm import Session
 
 from api.core.errors import ApiError
@@ -82,8 +83,9 @@ def _take(context: Context, row: Launch) -> tuple[Taken | None, str]:
             hosts = set(hosts_of(document, row.limit))
             known = {name: str(document["hosts"][name].get("vars", {}).get("ansible_host", name)) for name in hosts}
             hosts |= nodes_behind(session, known)
-        except LookupError as error:
-            problem = str(error)
+        except (LookupError, ValueError, AnsibleError) as error:
+            # A row that no API wrote, or a pattern that only looks like one: a run with it must not be tried for ever.
+            hosts, problem = set(), str(error).strip().splitlines()[0][:300]
         return claim(session, row, hosts, processes.name(), context.settings.lease_seconds), problem
 
     try:

@@ -19,6 +19,7 @@ from api.jobs.models import Delivery, Job, JobHost, JobResource
 from api.jobs.settle import audit_gone
 from api.jobs.sql import chunks, clock, is_postgresql
 from api.jobs.status import recompute, touch
+from api.jobs.waiting import waiting_for
 from api.launch.start import again
 
 #: A job that has come to its end.
@@ -53,6 +54,9 @@ def cancel(session: Session, job: Job, who: str) -> None:
                 )
     session.flush()
     session.refresh(job)
+    if job.shard_id is None and job.state in OVER:
+        # Launches of its turn may have waited for it.
+        session.info.setdefault("outbox", []).extend(waiting_for(session, ()))
     audit_gone(session, job.id, recompute(session, touched))
 
 

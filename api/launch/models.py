@@ -1,15 +1,16 @@
-"""A launch: what a job without a shard runs. The job's row has its state, its times and its end."""
+"""A launch: what a job without a shard runs. The job's row has its state, its times and its end. And firings."""
 
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.core.crypto import Secret
-from api.core.db import Base, JsonObject
+from api.core.db import Base, JsonObject, now
 
 
 class Launch(Base):
@@ -58,3 +59,17 @@ class Launch(Base):
     secrets: Mapped[str | None] = mapped_column(Secret)
 
     __table_args__ = (sa.Index(None, "template_id"), sa.Index(None, "schedule_id"), sa.Index(None, "turn_id"))
+
+
+class Firing(Base):
+    """A time at which a schedule fired, or did not; the key makes it happen once, however many schedulers look."""
+
+    __tablename__ = "firing"
+
+    schedule_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("schedule.id", ondelete="CASCADE"), primary_key=True)
+    fires_at: Mapped[datetime] = mapped_column(primary_key=True)
+    #: launched, missed, overlapped, refused
+    result: Mapped[str] = mapped_column(sa.String(16))
+    message: Mapped[str] = mapped_column(sa.Text, default="")
+    job_id: Mapped[uuid.UUID | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)

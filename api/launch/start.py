@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
+from ansible_collections.hostreeve.hosting.plugins.plugin_utils.document import HOST
 from sqlalchemy.orm import Session
 
 from api.core.errors import conflict, not_found
@@ -77,9 +78,11 @@ def again(session: Session, job: Job, failed_only: bool, who: str) -> Job | None
         hosts = session.scalars(
             sa.select(JobHost.host).where(JobHost.job_id == job.id, bad).order_by(JobHost.host)
         ).all()
-        if not hosts:
+        # A playbook may have added hosts of any name, which would be another pattern.
+        known = [host for host in hosts if HOST.fullmatch(host)]
+        if not known:
             return None
-        fields["limit"] = ",".join(hosts)
+        fields["limit"] = ",".join(known)
     if old.template_id is not None:
         _refuse_second(session, old.template_id)
     return queue(session, Launch(**fields, relaunch_of=job.id, requested_by=who), job.playbook)[0]

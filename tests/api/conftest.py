@@ -110,6 +110,8 @@ def build(app: Any) -> World:
         # A tenant of its own: what changes in the other one concerns the web shard alone.
         rows[f"{brand}-cached"] = rest[brand].make("tenants", brand_id=world[brand])
         rows[f"{brand}-valkey"] = rest[brand].make("valkey-instances", tenant_id=world[f"{brand}-cached"])
+    question = {"variable": "password", "question": "Secret?", "type": "password", "required": False}
+    rows["template"] = admin.make("templates", name="Everything", playbook="site.yml", survey=[question])
     return world
 
 

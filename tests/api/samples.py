@@ -258,4 +258,28 @@ SAMPLES: dict[str, Sample] = {
         },
         free=("variables",),
     ),
+    "schedule": Sample(
+        lambda world, n: {
+            "name": f"Schedule {n}",
+            "template_id": world["template"],
+            "rule": "FREQ=DAILY;BYHOUR=3;BYMINUTE=30",
+            "secret_answers": '{"password": "never shown before"}',
+        },
+        change={"timezone": "Europe/Berlin", "secret_answers": '{"password": "never shown"}'},
+        wrong={
+            "name": TITLES,
+            "rule": [
+                *("", "x", "* * *", "60 * * * *", "0 0 30 2 *", "@nope", "FREQ=SECONDLY", "FREQ=DAILY;NOPE=1"),
+                *("FREQ=DAILY;COUNT=0", "FREQ=DAILY;FREQ=DAILY", "FREQ=DAILY;UNTIL=20200101", "FREQ=DAILY;BYHOUR=25"),
+                *("DTSTART:20200101T000000", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=DAILY\nEXDATE=x"),
+            ],
+            "timezone": ["", "Berlin", "../../etc/passwd", "+01:00"],
+            "starts_at": ["2026-01-01", "2026-01-01T00:00:00", "now"],
+            "missed": ["", "all"],
+            "overlap": ["", "parallel"],
+            "parameters": [{"tags": ["x"]}, {"nope": 1}, {"answers": {"nope": 1}}, {"limit": "@x"}],
+            "secret_answers": ["", "[]", "x", "{}x", '{"a": "\\u0000"}'],
+        },
+        free=("parameters",),
+    ),
 }

@@ -110,3 +110,23 @@ def test_the_survey_is_asked_in_a_terminal(cli, template):
     assert resource["variables"] == {"who": "me", "many": 7, "parts": ["b"], "secret": "***"}
     assert "hidden one" not in seen and "This is no integer" in seen
     os.close(main)
+
+
+def test_schedules_and_a_file_that_describes_it_all(cli, tmp_path):
+    document = {
+        "inventories": [{"name": "mine", "source": "static", "hosts": {"one": {"vars": {"list": [1, {"a": "b"}]}}}}],
+        "templates": [{"name": "Greet", "playbook": "site.yml", "survey": SURVEY, "inventory": "mine"}],
+        "schedules": [{"name": "Nightly", "template": "Greet", "rule": "FREQ=DAILY;BYHOUR=2;BYMINUTE=30",
+                       "timezone": "Europe/Berlin", "parameters": {"answers": {"who": "you"}}}],
+    }  # fmt: skip
+    file = tmp_path / "launch.yml"
+    file.write_text(json.dumps(document))
+    cli.run("apply", "-f", str(file))
+    assert cli.json("apply", "-f", str(file))["changed"] == 0
+    shown = cli.json("schedules", "preview", "Nightly")
+    assert len(shown) == 10 and all(row["local"][11:16] in ("02:30", "03:30") for row in shown)
+    assert cli.json("schedules", "firings", "Nightly") == []
+    assert cli.json("schedules", "disable", "Nightly")["resource"]["next_at"] is None
+    cli.run("schedules", "create", "--name", "By cron", "--template", "Greet", "--rule", "0 4 * * 1-5",
+            "--parameters", 'answers={"who": "you"}')  # fmt: skip
+    assert cli.json("schedules", "show", "By cron")["rule"] == "FREQ=DAILY;BYHOUR=4;BYMINUTE=0;BYDAY=MO,TU,WE,TH,FR"

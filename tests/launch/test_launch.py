@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.core.audit import Audit
+from api.core.kind import registry
 from api.jobs.models import Job, JobHost, Lease
 from api.launch.claim import forget_alone
 from api.launch.models import Launch
@@ -254,6 +255,21 @@ def test_a_launch_without_hosts_lives_longer_than_a_lease(stage):
 def test_a_timeout_of_its_own(stage, wait):
     job = stage.run(stage.template(playbook="wait.yml", timeout=3))
     assert (job.state, job.reason) == ("failed", "timeout")
+
+
+def test_a_row_that_no_api_wrote_ends_the_job(stage):
+    stage.playbook("play.yml", SHOW)
+    stage.work.stop()
+    template = stage.template(ask=["limit"])
+    jobs = [stage.launch(template, limit="one[x]"), stage.launch(template)]
+    with stage.work.engine.maker.begin() as session:
+        hosts = {"one": {"vars": {"ansible_connection": "local"}}, "-oProxyCommand=id": {}}
+        session.execute(sa.update(registry["inventory"].model).values(hosts=hosts))
+    stage.work.start()
+    for id_ in jobs:
+        job = stage.work.ended(id_)
+        assert job.state == "failed" and job.reason, job.reason
+    assert "-oProxyCommand" in stage.work.job(jobs[1]).reason or "ansible_connection" in stage.work.job(jobs[1]).reason
 
 
 def test_what_is_gone_fails_the_job(stage):

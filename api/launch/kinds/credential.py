@@ -21,7 +21,9 @@ TYPES = ("ssh_key", "become_password", "vault_password", "environment")
 LONGEST = 65_536
 ENTRY = re.compile(r"([A-Z][A-Z0-9_]{0,63})=(.*)")
 #: What would change how a run works, or which programs it starts.
-RUNS = re.compile(r"(ANSIBLE|HOSTREEVE|PYTHON|LD|SSH|GIT|LC|PERL|RUBY|DYLD|BASH|MAX_EVENT)(_.*|[A-Z0-9]*)")
+RUNS = re.compile(
+    r"(ANSIBLE|AWX|RUNNER|HOSTREEVE|LD|DYLD|SSH|GIT|LC|BASH|MAX_EVENT|NODE|JAVA|OPENSSL)_.*|(PYTHON|PERL|RUBY).*"
+)
 RESERVED = {
     *("PATH", "HOME", "SHELL", "ENV", "IFS", "LANG", "TZ", "TERM", "USER", "LOGNAME", "PS4", "TMPDIR", "PWD"),
     *("EDITOR", "PAGER"),

@@ -150,11 +150,58 @@ def upgrade() -> None:
     op.create_index(op.f("ix_launch_schedule_id"), "launch", ["schedule_id"], unique=False)
     op.create_index(op.f("ix_launch_template_id"), "launch", ["template_id"], unique=False)
     op.create_index(op.f("ix_launch_turn_id"), "launch", ["turn_id"], unique=False)
+    op.create_table(
+        "schedule",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("template_id", sa.Uuid(), nullable=False),
+        sa.Column("name", NAME, nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("timezone", sa.String(length=64), nullable=False),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("missed", sa.String(length=16), nullable=False),
+        sa.Column("overlap", sa.String(length=16), nullable=False),
+        sa.Column("parameters", JSON, nullable=False),
+        sa.Column("secret_answers", sa.Text(), nullable=True),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("status_message", sa.Text(), nullable=False),
+        sa.Column("delete_requested", sa.Boolean(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["template_id"], ["template.id"], name=op.f("fk_schedule_template_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_schedule")),
+        sa.UniqueConstraint("name", name=op.f("uq_schedule_name")),
+    )
+    op.create_index(op.f("ix_schedule_created_at_id"), "schedule", ["created_at", "id"], unique=False)
+    op.create_index(op.f("ix_schedule_next_at"), "schedule", ["next_at"], unique=False)
+    op.create_index(
+        op.f("ix_schedule_template_id_created_at_id"), "schedule", ["template_id", "created_at", "id"], unique=False
+    )
+    op.create_table(
+        "firing",
+        sa.Column("schedule_id", sa.Uuid(), nullable=False),
+        sa.Column("fires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("result", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["schedule_id"], ["schedule.id"], name=op.f("fk_firing_schedule_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("schedule_id", "fires_at", name=op.f("pk_firing")),
+    )
     _job(nullable=True, longest=200)
 
 
 def downgrade() -> None:
     """Undo."""
+    op.drop_table("firing")
+    op.drop_table("schedule")
     op.drop_index(op.f("ix_launch_turn_id"), "launch")
     op.drop_index(op.f("ix_launch_template_id"), "launch")
     op.drop_index(op.f("ix_launch_schedule_id"), "launch")

@@ -47,6 +47,8 @@ class Node(Resource, Base):
 def validate(session: Session, row: Any) -> None:
     """Refuse a second primary, and a primary where there is nothing to transfer."""
     shard = session.get_one(registry["shard"].model, row.shard_id)
+    if shard.role == "valkey":
+        _only_one(session, row)
     if row.is_primary and shard.role not in MESHED:
         raise invalid("is_primary", f"is for nodes of a shard of the roles {', '.join(MESHED)}")
     if not row.is_primary and (shard.role != "db" or row.generation > 1):
@@ -72,6 +74,13 @@ def promote(session: Session, row: Any) -> Iterable[Also]:
     session.flush()
     row.is_primary = True
     return []
+
+
+def _only_one(session: Session, row: Any) -> None:
+    """Refuse a second node where nothing is copied between nodes: its instances would be other ones, and empty."""
+    session.execute(sa.select(Shard.id).where(Shard.id == row.shard_id).with_for_update())
+    if session.scalar(sa.select(Node.id).where(Node.shard_id == row.shard_id, Node.id != row.id).limit(1)) is not None:
+        raise conflict("A valkey shard has one node: make another shard.", "shard_id")
 
 
 def before_delete(session: Session, row: Any) -> None:

@@ -135,3 +135,12 @@ def test_an_instance_keeps_its_tenant_and_its_users_keep_it(world):
     assert refused.status_code == 409 and refused.json["error"]["details"]["has"] == ["valkey-users"]
     refused = world.admin.delete(f"/tenants/{world['acme-cached']}")
     assert refused.status_code == 409 and refused.json["error"]["details"]["has"] == ["valkey-instances"]
+
+
+def test_a_valkey_shard_has_one_node(world):
+    body = {"name": "kv2", "address": "10.9.0.2", "shard_id": world["valkey"]}
+    refused = world.admin.post("/nodes", body)
+    assert refused.status_code == 409 and list(refused.json["error"]["details"]["json"]) == ["shard_id"]
+    assert world.admin.patch(f"/nodes/{world['kv1']}", {"ssh_port": 2222}).status_code == 202
+    other = shard_of(world, name="valkey-b")
+    assert world.admin.post("/nodes", {**body, "shard_id": other["id"]}).status_code == 202

@@ -81,11 +81,10 @@ def _take(context: Context, row: Launch) -> tuple[Taken | None, str]:
         try:
             document = document_of(session, row.inventory_id, resources=False)
             hosts = set(hosts_of(document, row.limit))
-            known = {name: str(document["hosts"][name].get("vars", {}).get("ansible_host", name)) for name in hosts}
-            hosts |= nodes_behind(session, known)
+            hosts |= set(nodes_behind(session, {name: document["hosts"][name] for name in hosts}).values())
         except (LookupError, ValueError, AnsibleError) as error:
             # A row that no API wrote, or a pattern that only looks like one: a run with it must not be tried for ever.
-            hosts, problem = set(), str(error).strip().splitlines()[0][:300]
+            hosts, problem = set(), (str(error).strip() or "failed").splitlines()[0][:300]
         return claim(session, row, hosts, processes.name(), context.settings.lease_seconds), problem
 
     try:
@@ -166,9 +165,11 @@ def _document(session: Session, row: Launch, taken: Taken) -> dict[str, Any]:
     if row.module:
         give(document, {ARGUMENTS: row.arguments})
     run = {"hostreeve_job_id": str(taken.job_id), "hostreeve_audit_head": taken.audit_head}
+    nodes = nodes_behind(session, document["hosts"])
     for name, host in document["hosts"].items():
         # A host that is only read about (hostvars) is not ours; it refuses a run without a token.
-        host.setdefault("vars", {}).update(run, hostreeve_fence=taken.tokens.get(name, -1))
+        token = taken.tokens.get(nodes.get(name, name), -1)
+        host.setdefault("vars", {}).update(run, hostreeve_fence=token)
     return document
 
 

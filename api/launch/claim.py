@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -58,17 +59,20 @@ def claim(session: Session, row: Launch, hosts: Iterable[str], worker: str, leas
     return Taken(row.job_id, tokens, head)
 
 
-def nodes_behind(session: Session, addresses: dict[str, str]) -> set[str]:
-    """Return the platform's nodes that hosts of an inventory stand for: by address, or by name where there is none.
+def nodes_behind(session: Session, hosts: dict[str, Any]) -> dict[str, str]:
+    """Return host → the platform's node that it stands for, by ``ansible_host`` or by name where there is none.
 
-    ``addresses``: host → ``ansible_host``. Whoever calls a node by another name must not run beside its jobs.
+    ``hosts`` are those of a document. Whoever calls a node by another name must not run beside its jobs, and comes with
+    its token.
     """
     node = registry["node"].model
-    found: set[str] = set()
+    addresses = {name: str(host.get("vars", {}).get("ansible_host", name)) for name, host in hosts.items()}
+    known: dict[str, str] = {}
     for part in chunks(sorted(set(addresses.values()))):
-        known = sa.or_(node.address.in_(part), node.name.in_(part))
-        found.update(session.scalars(sa.select(node.name).where(known)))
-    return found
+        these = sa.or_(node.address.in_(part), node.name.in_(part))
+        for name, address in session.execute(sa.select(node.name, node.address).where(these)):
+            known |= {name: name, address: name}
+    return {name: known[address] for name, address in addresses.items() if address in known}
 
 
 def forget_alone(session: Session) -> None:

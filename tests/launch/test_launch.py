@@ -159,6 +159,9 @@ def test_a_launch_takes_the_leases_of_its_hosts(stage, wait, request):
     template = stage.template(playbook="wait.yml", inventory_id=None, limit="web1:dns1")
     alias = stage.inventory("alias", {"other-name": {"vars": {"ansible_host": "10.0.0.11"}}})
     second = stage.template(name="Alias", playbook="wait.yml", inventory_id=alias["id"])
+    with (stage.path / "playbooks" / "wait.yml").open("a") as play:
+        play.write("    - ansible.builtin.copy: {content: '{{ hostreeve_fence }}', mode: '0600',\n")
+        play.write(f"        dest: '{stage.path}/fence'}}\n")
     first = stage.launch(template)
     stage.work.until(lambda: stage.state(first) == "running")
     held = set(engine.all(sa.select(Lease.host).where(Lease.holder == first)))
@@ -173,6 +176,9 @@ def test_a_launch_takes_the_leases_of_its_hosts(stage, wait, request):
     wait()
     assert stage.work.ended(first).state == "successful"
     assert stage.work.ended(later).state == "successful"
+    token = engine.all(sa.select(Lease.token).where(Lease.host == "web1"))[0]
+    # The host knows the node's tokens, whatever it is called.
+    assert token - 1 <= int((stage.path / "fence").read_text()) <= token
     # The play of the shard's job has nothing for web hosts, which is no success; but it ran.
     assert stage.work.ended(shard).state == "failed" and engine.status("fqdn", fqdn)[0] != "active"
 

@@ -74,8 +74,12 @@ def blueprints() -> list[Any]:
     from api.jobs import follow
     from api.jobs.lease_routes import blp as leases
     from api.jobs.routes import inventory, shards
+    from api.launch import routes as launch
+    from api.launch.schedule_routes import blp as schedules
 
-    return [*(routes.blueprint_for(kind) for kind in registry), api_keys, audit, follow.jobs, shards, inventory, leases]
+    kinds = [routes.blueprint_for(kind) for kind in registry]
+    launching = [launch.templates, launch.adhoc, launch.launches, launch.scripts, schedules]
+    return [*kinds, api_keys, audit, follow.jobs, shards, inventory, leases, *launching]
 
 
 def _schema_name(schema: Any) -> str:

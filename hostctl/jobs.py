@@ -91,7 +91,7 @@ def relaunch(app: App, job: Any, failed_only: bool, wait: bool, wait_timeout: fl
     result = app.client.mutate("POST", f"/jobs/{job}/relaunch", body)
     if not result["jobs"]:
         app.out.say("Nothing is left of what the job did.")
-    _started(app, result, wait_timeout if wait else None)
+    started(app, result, wait_timeout if wait else None)
 
 
 @click.command(cls=Command)
@@ -105,10 +105,10 @@ def converge(app: App, shard: str, wait: bool, wait_timeout: float) -> None:
     SHARD is its name or id. What is Hostreeve's on the hosts and no longer wished is removed.
     """
     id_ = app.lookup.id(app.kinds["shards"], shard)
-    _started(app, app.client.mutate("POST", f"/shards/{id_}/converge"), wait_timeout if wait else None)
+    started(app, app.client.mutate("POST", f"/shards/{id_}/converge"), wait_timeout if wait else None)
 
 
-def _started(app: App, result: dict[str, Any], wait: float | None) -> None:
+def started(app: App, result: dict[str, Any], wait: float | None) -> None:
     """Tell which jobs were started and, if wanted, follow them; Failure if one fails."""
     ids = [str(job["id"]) for job in result["jobs"]]
     if wait is None:

@@ -35,6 +35,12 @@ class Field:
         return str(self.schema.get("type", "string"))
 
     @property
+    def free(self) -> bool:
+        """Tell whether its values, or its items', may be any JSON."""
+        schema = self.schema.get("items", {}) if self.type == "array" else self.schema
+        return isinstance(schema, dict) and schema.get("additionalProperties") in ({}, True)
+
+    @property
     def secret(self) -> bool:
         """Tell whether it is written and never shown."""
         return bool(self.schema.get("writeOnly"))

@@ -22,11 +22,13 @@ from hostctl.output import Output, clean
 
 #: Commands by name: ``module:attribute``. A new module of commands is one line here; see ``hostctl/base.py``.
 MODULES = {
+    "ad-hoc": "hostctl.templates:adhoc",
     "apply": "hostctl.apply.command:apply",
     "audit": "hostctl.audit:audit",
     "completion": "hostctl.completion:completion",
     "converge": "hostctl.jobs:converge",
     "jobs": "hostctl.jobs:jobs",
+    "templates": "hostctl.templates:templates",
 }
 
 

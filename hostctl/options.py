@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
 from hostctl.errors import Exit, Failure
 from hostctl.kinds import Field, Fields, Kinds
@@ -41,9 +43,11 @@ def _options(field: Field, *, required: bool) -> list[click.Parameter]:
         return [click.Option([f"--{flag}/--no-{flag}", field.name], **common)]
     if field.type == "object":
         return [click.Option([*names, field.name], metavar="NAME=VALUE", multiple=True, **common)]
-    if field.type == "array":
-        return [click.Option([*names, field.name], metavar="VALUE", multiple=True, **common)]
-    return [click.Option([*names, field.name], type=_type(field), **common)]
+    if field.free:
+        common["help"] = f"File with the list, as YAML or JSON; - is stdin. {text}".strip()
+        return [click.Option([f"{names[0]}-file", field.name], metavar="FILE", **common)]
+    more: dict[str, Any] = {"metavar": "VALUE", "multiple": True} if field.type == "array" else {"type": _type(field)}
+    return [click.Option([*names, field.name], **more, **common)]
 
 
 def _flag(name: str) -> str:
@@ -91,12 +95,42 @@ def _value(field: Field, value: Any, lookup: Lookup) -> Any:
     if field.refers_to:
         return lookup.id(kind_of(field, lookup.kinds), str(value))
     if field.type == "object":
-        pairs = [str(item).partition("=") for item in value]
-        for name, sign, _ in pairs:
-            if not name or not sign:
-                raise click.UsageError(f"--{_flag(field.name)} takes NAME=VALUE")
-        return {name: text for name, _, text in pairs}
+        return pairs_of(value, f"--{_flag(field.name)}", free=field.free)
+    if field.free:
+        return load(str(value))
     return list(value) if field.type == "array" else value
+
+
+def pairs_of(items: Iterable[str], what: str, *, free: bool = True) -> dict[str, Any]:
+    """Return the object of some ``NAME=VALUE``; if it is free, values may be JSON, and @FILE holds an object."""
+    found: dict[str, Any] = {}
+    for item in items:
+        if free and item.startswith("@"):
+            read = load(item[1:])
+            if not isinstance(read, dict):
+                raise Failure(f"{item[1:]} must hold an object.", Exit.USAGE)
+            found |= read
+            continue
+        name, sign, text = str(item).partition("=")
+        if not name or not sign:
+            raise click.UsageError(f"{what} takes NAME=VALUE")
+        found[name] = _json(text) if free else text
+    return found
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def load(source: str) -> Any:
+    """Return what a file of YAML or JSON, or stdin for ``-``, holds."""
+    try:
+        return yaml.safe_load(sys.stdin.read() if source == "-" else Path(source).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Failure(f"{source} cannot be read: {error}", Exit.USAGE) from None
 
 
 def kind_of(field: Field, kinds: Kinds) -> Any:

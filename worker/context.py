@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from api.core import crypto
 from api.core.db import Maker, engine_for, maker_for, unit_of_work
 from api.core.settings import Settings
 from api.jobs.queue import DEFAULT, Publisher
+from api.jobs.waiting import waiting_for
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ class Context:
         """One transaction; jobs that it made are published after the commit."""
         with unit_of_work(self.maker, self.publish) as session:
             yield session
+
+
+def wake(context: Context, hosts: Iterable[str], shard_id: uuid.UUID | None = None) -> None:
+    """Tell the queue at once what waits for hosts that are free now, and for a shard."""
+    try:
+        with context.maker() as session:
+            waiting = waiting_for(session, hosts, shard_id)
+    except sa.exc.SQLAlchemyError:
+        return
+    for job_id in waiting:
+        context.publish(job_id)
 
 
 #: A socket's path has 107 characters; ansible-core and ssh append up to 30 to the directory of their sockets.

@@ -8,8 +8,9 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,11 @@ Event = dict[str, Any]
 class Stop:
     """Why a run must stop. Asked by ansible-runner about once per second; never raises."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, timeout: int = 0) -> None:
         self.reason = ""
         self._settings = settings
+        # The queue's own limit is about the setting, so nothing may last longer.
+        self._timeout = min(timeout or settings.job_timeout, settings.job_timeout)
         self._started = self._heard = time.monotonic()
         self._terminated: float | None = None
 
@@ -51,7 +54,7 @@ class Stop:
         """Return True when ansible-runner shall kill what is left of the run."""
         moment = time.monotonic()
         if not self.reason:
-            if moment - self._started > self._settings.job_timeout:
+            if moment - self._started > self._timeout:
                 self.reason = "timeout"
             elif moment - self._heard > self._settings.idle_timeout:
                 self.reason = "idle_timeout"
@@ -80,20 +83,39 @@ def private_directory(settings: Settings, job_id: str, document: dict[str, Any])
         shutil.rmtree(path, ignore_errors=True)
 
 
-def environment(settings: Settings, directory: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Extras:
+    """What a launch adds to a run; by default nothing."""
+
+    #: where the playbook is; None: the platform's own
+    project: Path | None = None
+    options: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    #: a private key of its own, in place of the platform's
+    ssh_key: Path | None = None
+
+
+NOTHING = Extras()
+
+
+def environment(settings: Settings, directory: Path, extras: Extras = NOTHING) -> dict[str, str]:
     """Return the whole environment of a run: nothing of ours is inherited, least of all the database's address."""
     shared = settings.run_dir / "ansible"
     sockets = settings.run_dir / "cp"
     for path in (shared, sockets):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Paths are quoted for ansible's own splitting. A config of the user must not change how hosts are reached.
+    # Runs share connections, but for one with a key of its own: it must not go on with what another key opened.
+    shared_connection = ("-o", "ControlMaster=auto", "-o", f"ControlPersist={PERSIST_SECONDS}s")
     ssh = [
-        *("-F", "none", "-o", "ControlMaster=auto", "-o", f"ControlPersist={PERSIST_SECONDS}s"),
+        *("-F", "none"),
+        *(("-o", "ControlMaster=no") if extras.ssh_key else shared_connection),
         *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={settings.ssh_known_hosts.resolve()}"),
         *("-o", "GlobalKnownHostsFile=none", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"),
         *("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=4"),
     ]
     return {
+        **extras.environment,
         "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(shared),
         "LC_ALL": "C.UTF-8",
@@ -103,7 +125,7 @@ def environment(settings: Settings, directory: Path) -> dict[str, str]:
         "ANSIBLE_HOME": str(shared),
         "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
         "ANSIBLE_INVENTORY_ENABLED": "hostreeve.hosting.platform",
-        "ANSIBLE_PRIVATE_KEY_FILE": str(settings.ssh_key.resolve()),
+        "ANSIBLE_PRIVATE_KEY_FILE": str((extras.ssh_key or settings.ssh_key).resolve()),
         "ANSIBLE_SSH_ARGS": shlex.join(ssh),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
         "ANSIBLE_SSH_RETRIES": "0",
@@ -118,12 +140,18 @@ def environment(settings: Settings, directory: Path) -> dict[str, str]:
 
 
 def play(
-    settings: Settings, playbook: str, directory: Path, on_event: Callable[[Event], Any], stop: Stop
+    settings: Settings,
+    playbook: str,
+    directory: Path,
+    on_event: Callable[[Event], Any],
+    stop: Stop,
+    *,
+    extras: Extras = NOTHING,
 ) -> tuple[str, int]:
     """Run a playbook; return ansible-runner's status and the exit code. Every process of it is gone afterwards."""
     runner = init_runner(
         private_data_dir=str(directory),
-        project_dir=str(settings.playbooks),
+        project_dir=str(extras.project or settings.playbooks),
         playbook=playbook,
         inventory=str(directory / INVENTORY),
         ident="run",
@@ -133,11 +161,13 @@ def play(
         cancel_callback=stop,
     )
     config = runner.config
-    config.env = _only(environment(settings, directory), config.env)
+    config.env = _only(environment(settings, directory, extras), config.env)
     # Given as arguments, settings are forgotten unless a file repeats them.
     config.pexpect_timeout = 1
     config.suppress_output_file = True
-    config.command = [*_tied(), sys.executable, "-I", "-S", limit.__file__, *_tied(), *config.command]
+    program, *rest = config.command
+    limited = [*_tied(), sys.executable, "-I", "-S", limit.__file__]
+    config.command = [*limited, *_tied(), program, *extras.options, *rest]
     try:
         status, code = runner.run()
     finally:

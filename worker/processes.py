@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +15,11 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 #: Environment variable that every process of a run inherits; its value is the job's id.
 MARK = "HOSTREEVE_JOB"
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def name() -> str:
+    """Return which process of which machine this is."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:

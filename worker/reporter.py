@@ -18,10 +18,62 @@ from api.jobs.settle import Run, fail_host, settle_report
 from worker.context import Context
 
 #: Only these modules' results are reports; any other task may return what it likes.
-MODULES = tuple(f"hostreeve.hosting.{role}_resources" for role in ("web", "lb", "dns", "db"))
+MODULES = tuple(f"hostreeve.hosting.{role}_resources" for role in ("web", "lb", "dns", "db", "valkey"))
 UNREACHABLE = "does not answer; it is tried again by itself"
 
 log = structlog.get_logger(__name__)
+
+
+class Recap:
+    """What the events of a launch say about its hosts; whatever a host is, it is known by its events only."""
+
+    def __init__(self) -> None:
+        self.unreachable: dict[str, str] = {}
+        self.messages: dict[str, str] = {}
+        self.stats: dict[str, dict[str, int]] | None = None
+        self.seconds: dict[str, float] = {}
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Look at an event."""
+        name, data = event.get("event"), event.get("event_data") or {}
+        if name == "playbook_on_stats":
+            self.stats = _stats(data)
+        if not isinstance(host := data.get("host"), str):
+            return
+        self.seconds[host] = self.seconds.get(host, 0.0) + float(data.get("duration") or 0)
+        result: dict[str, Any] = data["res"] if isinstance(data.get("res"), dict) else {}
+        if name == "runner_on_failed" and not data.get("ignore_errors"):
+            self.messages[host] = f"{data.get('task', '')}: {result.get('msg', 'failed')}"
+        elif name == "runner_on_unreachable":
+            self.unreachable.setdefault(host, str(result.get("msg", "")))
+
+    def bad(self) -> list[str]:
+        """Return the hosts that failed at the end, for people."""
+        stats = self.stats or {"failures": {}, "dark": {}}
+        down = {host for host, count in stats["dark"].items() if count}
+        failed = {host for host, count in stats["failures"].items() if count} | down
+        return [f"{host} (unreachable)" if host in down else host for host in sorted(failed)]
+
+    def hosts(self) -> dict[str, dict[str, Any]]:
+        """Return the fields of JobHost of every host that took part."""
+        stats = self.stats or _stats({})
+        known = {host for counts in stats.values() for host in counts} | self.unreachable.keys() | self.messages.keys()
+        return {
+            host[:64]: {
+                "ok": stats["ok"].get(host, 0),
+                "changed": stats["changed"].get(host, 0),
+                "failed": stats["failures"].get(host, 0),
+                "skipped": stats["skipped"].get(host, 0),
+                "unreachable": bool(stats["dark"].get(host)) or (self.stats is None and host in self.unreachable),
+                "seconds": round(self.seconds.get(host, 0.0), 3),
+                "message": (self.unreachable.get(host) or self.messages.get(host, ""))[:2000].replace("\0", ""),
+            }
+            for host in sorted(known)
+        }
+
+
+def _stats(data: dict[str, Any]) -> dict[str, dict[str, int]]:
+    return {key: dict(data.get(key) or {}) for key in ("ok", "changed", "failures", "dark", "skipped")}
 
 
 class Reporter:
@@ -55,8 +107,7 @@ class Reporter:
         name, data = event.get("event"), event.get("event_data") or {}
         host = data.get("host")
         if name == "playbook_on_stats":
-            keys = ("ok", "changed", "failures", "dark", "skipped")
-            self.stats = {key: dict(data.get(key) or {}) for key in keys}
+            self.stats = _stats(data)
         if host not in self._document.sent:
             return
         self.seconds[host] = self.seconds.get(host, 0.0) + float(data.get("duration") or 0)

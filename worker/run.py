@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
-import time
 import uuid
-from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +10,6 @@ import structlog
 from sqlalchemy.orm import Session
 
 from api.core.settings import load
-from api.jobs import leases
 from api.jobs.claim import SITE, Busy, Claim, claim, mark_provisioning, set_aside
 from api.jobs.document import Document, document_for
 from api.jobs.finish import CANCELED, Ending, abandon, finish
@@ -23,11 +17,12 @@ from api.jobs.models import Delivery, Job
 from api.jobs.report import Result, public
 from api.jobs.settle import Run, fail_host, settle_node, settle_report
 from api.jobs.steer import message as canceled
-from worker import processes
-from worker.context import Context, context_for
+from worker import launch, processes
+from worker.context import Context, context_for, wake
 from worker.events import EventLog
 from worker.gather import gather
-from worker.playbook import Stop, play, private_directory
+from worker.lease import Lease
+from worker.playbook import play, private_directory
 from worker.reporter import UNREACHABLE, Reporter, attempt
 
 log = structlog.get_logger(__name__)
@@ -48,7 +43,10 @@ def run(job_id: str) -> None:
 
 
 def carry_out(context: Context, job_id: uuid.UUID) -> None:
-    """Claim the job, run it, and tell the queue what waits for the shard by then."""
+    """Claim the job, run it, and tell the queue what waits for its hosts by then."""
+    if launch.is_one(context, job_id):
+        launch.carry_out(context, job_id)
+        return
     taken = take(context, job_id)
     if taken is None:
         return
@@ -61,12 +59,11 @@ def carry_out(context: Context, job_id: uuid.UUID) -> None:
         _give_up(context, taken)
     finally:
         lease.stop()
-    _wake(context, taken.shard_id)
+    wake(context, taken.tokens, taken.shard_id)
 
 
 def take(context: Context, job_id: uuid.UUID) -> Claim | None:
     """Return the claimed job; None if it is not to be done, or not now."""
-    name = f"{socket.gethostname()}:{os.getpid()}"
     with context.maker() as session:
         job = session.execute(sa.select(Job.shard_id, Job.full).where(Job.id == job_id, Job.state == "queued")).first()
     if job is None:
@@ -75,63 +72,12 @@ def take(context: Context, job_id: uuid.UUID) -> Claim | None:
         gather(context, job.shard_id)
         attempt(context, lambda session: set_aside(session, job.shard_id))
     try:
-        return attempt(context, lambda session: claim(session, job_id, name, context.settings.lease_seconds))
+        return attempt(
+            context, lambda session: claim(session, job_id, processes.name(), context.settings.lease_seconds)
+        )
     except Busy:
         # The one who holds the hosts publishes again at its end.
         return None
-
-
-#: Seconds between two looks at whether somebody cancels the run.
-LOOK = 1.0
-
-
-class Lease:
-    """Renews the leases of a run; stops the run when they are lost, and when somebody cancels it."""
-
-    def __init__(self, context: Context, taken: Claim) -> None:
-        self.stop_run = Stop(context.settings)
-        self._context, self._claim = context, taken
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="lease", daemon=True)
-
-    def start(self) -> None:
-        """Begin to renew."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Renew no longer."""
-        self._over.set()
-        self._thread.join(5)
-
-    def _work(self) -> None:
-        settings = self._context.settings
-        good = time.monotonic()
-        renew_at = good + settings.lease_renew_seconds
-        while not self._over.wait(LOOK):
-            self._look()
-            if time.monotonic() < renew_at:
-                continue
-            renew_at = time.monotonic() + settings.lease_renew_seconds
-            try:
-                with self._context.maker() as session, session.begin():
-                    kept = leases.renew(session, self._claim.job_id, self._claim.tokens, settings.lease_seconds)
-            except sa.exc.SQLAlchemyError:
-                # The database is away. The lease lives on there until its time, and not a moment longer here.
-                kept = time.monotonic() - good < settings.lease_seconds - settings.lease_renew_seconds
-            else:
-                good = time.monotonic()
-            if not kept:
-                self.stop_run.reason = "lease_lost"
-                return
-
-    def _look(self) -> None:
-        """Stop the run if somebody cancels it. The leases are kept until its last process is gone."""
-        if self.stop_run.reason:
-            return
-        wished = sa.select(Job.cancel_requested_at).where(Job.id == self._claim.job_id)
-        with suppress(sa.exc.SQLAlchemyError), self._context.maker() as session:
-            if session.scalar(wished) is not None:
-                self.stop_run.reason = CANCELED
 
 
 def _run(context: Context, taken: Claim, lease: Lease) -> None:
@@ -265,14 +211,3 @@ def _give_up(context: Context, taken: Claim) -> None:
         attempt(context, give_up)
     except sa.exc.SQLAlchemyError:
         log.exception("run could not be ended; the sweeper will", job=str(taken.job_id))
-
-
-def _wake(context: Context, shard_id: uuid.UUID) -> None:
-    """Tell the queue at once what gathered for the shard meanwhile."""
-    try:
-        with context.maker() as session:
-            waiting = session.scalars(sa.select(Job.id).where(Job.shard_id == shard_id, Job.state == "queued")).all()
-    except sa.exc.SQLAlchemyError:
-        return
-    for job_id in waiting:
-        context.publish(job_id)

@@ -1,4 +1,4 @@
-"""The sweeper's process: sweeps every few seconds until SIGTERM."""
+"""The sweeper's process: sweeps, and fires schedules, every few seconds until SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from contextlib import suppress
 import sqlalchemy as sa
 import structlog
 
+from api.jobs import files
 from api.jobs.models import Job
+from api.jobs.retention import forget
 from api.jobs.steer import OVER
 from api.jobs.sweep import purge, sweep
+from api.launch import schedules
 from worker import processes
 from worker.context import Context
 
@@ -60,6 +63,20 @@ def reap(context: Context) -> int:
     return len(left)
 
 
+def fire_due(context: Context) -> int:
+    """Fire the schedules that are due; return how many this process fired. One that breaks keeps no other from it."""
+    with context.maker() as session:
+        due = schedules.waiting(session)
+    fired = 0
+    for id_ in due:
+        try:
+            with context.transaction() as session:
+                fired += schedules.fire(session, id_) is not None
+        except Exception:
+            log.exception("schedule did not fire", schedule=str(id_))
+    return fired
+
+
 def once(context: Context, purging: bool = False) -> None:
     """Sweep once; an error is logged, and the next sweep tries again."""
     try:
@@ -68,9 +85,13 @@ def once(context: Context, purging: bool = False) -> None:
             found = sweep(session)
         for job_id in found:
             context.publish(job_id)
+        fire_due(context)
         if purging:
             with context.maker() as session, session.begin():
                 purge(session, context.settings.audit_days)
+                forgotten = forget(session, context.settings.job_days)
+            for job_id in forgotten:
+                files.remove(context.settings.data_dir, job_id)
     except Exception:
         # A sweep that fails must not end the one who would repeat it.
         log.exception("sweep failed")

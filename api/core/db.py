@@ -46,6 +46,20 @@ class JsonList(sa.types.TypeDecorator[list[str]]):
     cache_ok = True
 
 
+class JsonObject(sa.types.TypeDecorator[dict[str, Any]]):
+    """An object of any JSON values."""
+
+    impl = _json
+    cache_ok = True
+
+
+class JsonObjects(sa.types.TypeDecorator[list[dict[str, Any]]]):
+    """A list of objects of any JSON values."""
+
+    impl = _json
+    cache_ok = True
+
+
 #: Names compare byte by byte, so that an index serves prefix search and keyset paging on every database.
 Name = sa.String(253).with_variant(sa.String(253, collation="C"), "postgresql")
 

@@ -9,6 +9,10 @@ from typing import Any
 import marshmallow as ma
 
 INT_MOST = 2**31 - 1
+#: Whole numbers that JSON encoders and databases agree on.
+NUMBER_MOST = 2**63 - 1
+#: Levels of nested lists and objects.
+DEPTH_MOST = 16
 
 
 class Text(ma.fields.String):
@@ -65,6 +69,32 @@ class Uuid(ma.fields.UUID):
             raise self.make_error("invalid_uuid")
         found: uuid.UUID = super()._deserialize(value, attr, data, **kwargs)
         return found
+
+
+class Object(ma.fields.Dict):
+    """An object of any JSON values that every database can store and every encoder can write."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        found: dict[str, Any] = super()._deserialize(value, attr, data, **kwargs)
+        plain(found)
+        return found
+
+
+def plain(value: Any, depth: int = 0) -> None:
+    """Refuse (ValidationError) what is not plain JSON: NUL, lone surrogates, endless numbers and depth."""
+    if depth > DEPTH_MOST:
+        raise ma.ValidationError(f"has more than {DEPTH_MOST} levels.")
+    if isinstance(value, str):
+        Text().deserialize(value)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            plain(key, depth)
+            plain(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            plain(inner, depth + 1)
+    elif isinstance(value, int | float) and not abs(value) <= NUMBER_MOST:
+        raise ma.ValidationError("holds a number that is too large.")
 
 
 #: Python type of a column → field of a body.

@@ -55,7 +55,7 @@ class JobRef(ma.Schema):
 
     id = ma.fields.UUID(required=True)
     state = ma.fields.String(required=True)
-    shard_id = ma.fields.UUID(required=True)
+    shard_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "null: a launch"})
 
 
 def page_schema(name: str, item: type[ma.Schema]) -> type[ma.Schema]:

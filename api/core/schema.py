@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from marshmallow_sqlalchemy import ModelConverter
 
 from api.core import hostnames
-from api.core.db import STATUSES, JsonList, JsonMap
-from api.core.fields import TYPES, Flag, Text, Uuid, Whole
+from api.core.db import STATUSES, JsonList, JsonMap, JsonObject, JsonObjects
+from api.core.fields import TYPES, Flag, Object, Text, Uuid, Whole
 from api.core.kind import Kind, registry
 from api.core.paging import PageQuery
 
@@ -25,6 +25,8 @@ class Converter(ModelConverter):
         **ModelConverter.SQLA_TYPE_MAPPING,
         JsonMap: lambda _converter, _type: partial(ma.fields.Dict, keys=Text(), values=Text()),
         JsonList: lambda _converter, _type: partial(ma.fields.List, Text()),
+        JsonObject: lambda _converter, _type: Object,
+        JsonObjects: lambda _converter, _type: partial(ma.fields.List, Object()),
     }
 
     @property

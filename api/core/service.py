@@ -9,16 +9,19 @@ from typing import Any
 import sqlalchemy as sa
 from flask import request
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.schema import ScalarElementColumnDefault
+from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 from api.auth.keys import Actor
 from api.core import audit, shown_once
-from api.core.db import keep
+from api.core.db import JsonList, JsonMap, JsonObject, JsonObjects, keep
 from api.core.errors import ApiError, conflict, invalid, not_found
 from api.core.kind import Also, Kind, nowhere, registry
 from api.core.mutation import Outcome
 from api.core.schema import columns_of, is_read_only
 from api.jobs import dispatch
+
+#: Types whose default is a new, empty value.
+EMPTY = (JsonList, JsonMap, JsonObject, JsonObjects)
 
 
 def shown(kind: Kind) -> list[sa.Column[Any]]:
@@ -62,6 +65,8 @@ def _defaults(kind: Kind) -> dict[str, Any]:
     for column in columns_of(kind.model):
         if isinstance(column.default, ScalarElementColumnDefault):
             found[column.key] = column.default.arg
+        elif isinstance(column.type, EMPTY) and isinstance(column.default, CallableColumnDefault):
+            found[column.key] = column.default.arg(None)  # type: ignore[arg-type]
     return found
 
 

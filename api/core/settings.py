@@ -38,9 +38,20 @@ class Settings:
     max_body: int = 1_048_576
     #: Days that the audit is kept; 0: for ever.
     audit_days: int = 0
+    #: Days that ended jobs are kept, with their events and output; 0: for ever.
+    job_days: int = 0
     #: Addresses of reverse proxies (comma separated) whose X-Forwarded-For is believed; empty for none.
     proxies: str = ""
     playbooks: Path = field(default=ROOT / "playbooks")
+    #: Directory whose directories are projects: playbooks beside those of the platform.
+    projects: Path = Path("projects")
+    #: Beginnings of the addresses of git repositories that may be projects (comma separated); empty: none may.
+    git_urls: str = ""
+    #: Modules of ad-hoc runs (comma separated, full names).
+    adhoc_modules: str = (
+        "ansible.builtin.ping,ansible.builtin.setup,ansible.builtin.service_facts,ansible.builtin.command,"
+        "ansible.builtin.service,ansible.builtin.apt"
+    )
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -137,7 +137,7 @@ def ensure_jobs(session: Session, shard_ids: Iterable[uuid.UUID], full: bool = F
     found: dict[uuid.UUID, Job] = {}
     while missing := [shard for shard in wanted if shard not in found]:
         for job in session.scalars(_queued(session, missing, full)):
-            found[job.shard_id] = job
+            found[cast(uuid.UUID, job.shard_id)] = job
         for shard in missing:
             if shard in found:
                 continue

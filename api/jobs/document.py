@@ -60,8 +60,8 @@ def document_for(session: Session, claim: Claim) -> Document:
     return built
 
 
-def inventory_of(session: Session, shards: Iterable[Any]) -> dict[str, Any]:
-    """Return the document of a terminal run over whole shards."""
+def inventory_of(session: Session, shards: Iterable[Any], resources: bool = True) -> dict[str, Any]:
+    """Return the document of a run over whole shards (a terminal's, a launch's); its lists only with ``resources``."""
     body: dict[str, Any] = {"hosts": {}, "groups": {}}
     node = registry["node"].model
     for shard in shards:
@@ -71,7 +71,8 @@ def inventory_of(session: Session, shards: Iterable[Any]) -> dict[str, Any]:
                 sa.select(node.id, node.name).where(node.shard_id == shard.id, node.delete_requested.is_(False))
             )
         }
-        built = _build(session, shard, nodes, None, purge=False)
+        wanted: dict[uuid.UUID, Wanted] | None = None if resources else {id_: {} for id_ in nodes.values()}
+        built = _build(session, shard, nodes, wanted, purge=False)
         body["hosts"].update(built.body["hosts"])
         body["groups"].update(built.body["groups"])
     return body

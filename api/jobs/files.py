@@ -54,5 +54,11 @@ def output(data_dir: Path, job_id: uuid.UUID) -> Iterator[bytes]:
         yield from file
 
 
+def remove(data_dir: Path, job_id: uuid.UUID) -> None:
+    """Delete the files of a job, as far as they are there."""
+    for what in ("events", "output"):
+        _path(data_dir, job_id, what).unlink(missing_ok=True)
+
+
 def _path(data_dir: Path, job_id: uuid.UUID, what: str) -> Path:
     return data_dir / "jobs" / f"{job_id}.{what}"

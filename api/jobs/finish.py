@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from api.core.audit import record
 from api.jobs import leases
-from api.jobs.claim import Claim
 from api.jobs.dispatch import ensure_job
 from api.jobs.models import Delivery, Job, JobHost, JobResource, Lease
 from api.jobs.settle import audit_gone
@@ -26,19 +25,30 @@ CANCELED = "canceled"
 VANISHED = "the run vanished several times; see the worker's log"
 
 
+class Held(Protocol):
+    """A claimed job: its id, and host → token of the leases that it holds."""
+
+    @property
+    def job_id(self) -> uuid.UUID: ...
+
+    @property
+    def tokens(self) -> dict[str, int]: ...
+
+
 @dataclass
 class Ending:
     """How a run ended: ``reason`` says why it failed or that it was canceled, empty for a success."""
 
     reason: str = ""
-    #: host → fields of JobHost
+    #: host → fields of JobHost; a launch, which carries no resources, counts these
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    by_host: bool = False
     events_lost: bool = False
     truncated: bool = False
     events_sha256: str = ""
 
 
-def finish(session: Session, claim: Claim, ending: Ending) -> bool:
+def finish(session: Session, claim: Held, ending: Ending) -> bool:
     """End a running job and give its leases back; False if somebody else ended it before.
 
     What the job still carries must have been settled or failed before.
@@ -47,6 +57,9 @@ def finish(session: Session, claim: Claim, ending: Ending) -> bool:
         JobResource.job_id == claim.job_id
     )
     changed, failed = session.execute(told).one()
+    if ending.by_host:
+        changed = sum(bool(values["changed"]) for values in ending.hosts.values())
+        failed = sum(bool(values["failed"] or values["unreachable"]) for values in ending.hosts.values())
     reason = ending.reason or ("events_lost" if ending.events_lost else "") or ("resources_failed" if failed else "")
     row = session.execute(
         sa.update(Job)
@@ -82,6 +95,8 @@ def finish(session: Session, claim: Claim, ending: Ending) -> bool:
 def abandon(session: Session, job_id: uuid.UUID, reason: str) -> bool:
     """End a job whose run vanished; what it carried waits for the next one. False if it was ended before.
 
+    A launch is not done again by itself: nobody here knows whether its playbook can be repeated.
+
     Only for a run that is gone, or one whose leases have run out.
     """
     row = session.execute(
@@ -106,7 +121,7 @@ def abandon(session: Session, job_id: uuid.UUID, reason: str) -> bool:
     session.execute(sa.update(Lease).where(Lease.holder == job_id).values(holder=None))
     _audit(session, job_id, row, {"reason": reason, "resources": row.resources, "playbook": row.playbook})
     canceled = row.cancel_requested_at is not None
-    if not canceled:
+    if not canceled and row.shard_id is not None:
         ensure_job(session, row.shard_id, full=row.full)
     mine = sa.and_(Delivery.job_id == job_id, Delivery.state == "running")
     tired: dict[str, set[uuid.UUID]] = {}
@@ -138,8 +153,8 @@ def _audit(session: Session, job_id: uuid.UUID, row: Any, facts: dict[str, Any])
         session,
         actor="worker",
         action="run",
-        kind="shard",
-        resource_id=row.shard_id,
+        kind="launch" if row.shard_id is None else "shard",
+        resource_id=job_id if row.shard_id is None else row.shard_id,
         before=None,
         after=facts,
         result=row.state,

@@ -46,7 +46,9 @@ def role_variables(session: Session, shard: Any) -> dict[str, Any]:
         return _name_servers(session, shard)
     if shard.role == "db":
         return _database_servers(session, shard)
-    return {"web_trusted_proxies": _load_balancers(session, shard)}
+    if shard.role == "web":
+        return {"web_trusted_proxies": _load_balancers(session, shard)}
+    return {}
 
 
 def _load_balancers(session: Session, shard: Any) -> list[str]:

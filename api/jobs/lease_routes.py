@@ -84,7 +84,8 @@ class HeldSchema(ma.Schema):
     holder = ma.fields.UUID(required=True, metadata={"description": "id of the job, or of the terminal run's leases"})
     held_by = ma.fields.String(required=True, metadata={"description": "the holder's name, for people"})
     job_id = ma.fields.UUID(required=True, allow_none=True)
-    shard = ma.fields.String(required=True, allow_none=True, metadata={"description": "of the job"})
+    shard = ma.fields.String(required=True, allow_none=True, metadata={"description": "of the job; null: a launch"})
+    playbook = ma.fields.String(required=True, allow_none=True, metadata={"description": "of the job"})
     owner = ma.fields.String(required=True, allow_none=True)
     reason = ma.fields.String(required=True, allow_none=True)
     key_name = ma.fields.String(required=True, allow_none=True)
@@ -112,7 +113,7 @@ def _run(session: Session, id_: uuid.UUID) -> TerminalRun:
 def list_(query: dict[str, Any]) -> Response:
     """Return a page of the hosts on which somebody may run Ansible now."""
     with reading() as session:
-        chosen = terminal.holding().where(Lease.expires_at > clock(session))
+        chosen = terminal.holding().where(Lease.expires_at > clock(session), Lease.host.not_like("%:%"))
         return answer(page(session, chosen, ORDER, **query, dump=lambda row: {**row, "held_by": terminal.name_of(row)}))
 
 

@@ -21,13 +21,14 @@ from api.core.db import Base, Id, JsonList, now
 
 
 class Job(Base):
-    """One run for a shard."""
+    """One run: for a shard, or without one a launch (``api.launch.models``)."""
 
     __tablename__ = "job"
 
     id: Mapped[Id]
-    shard_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("shard.id", ondelete="CASCADE"))
-    playbook: Mapped[str] = mapped_column(sa.String(64), default="converge.yml")
+    shard_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("shard.id", ondelete="CASCADE"))
+    #: or the module of an ad-hoc run
+    playbook: Mapped[str] = mapped_column(sa.String(200), default="converge.yml")
     #: everything of the shard with purge, not only what is pending
     full: Mapped[bool] = mapped_column(default=False)
     state: Mapped[str] = mapped_column(sa.String(16), default="queued")

@@ -81,13 +81,13 @@ class Publisher:
 
 
 def _queue_name(job_id: uuid.UUID) -> sa.Select[str]:
-    """Return the statement for the queue of a job: its shard's, or that of the shard's region."""
+    """Return the statement for the queue of a job: its shard's, that of its region, or for a launch the default."""
     shard, cluster, region = (Base.metadata.tables[name] for name in ("shard", "cluster", "region"))
     return (
-        sa.select(sa.func.coalesce(shard.c.queue, region.c.queue))
+        sa.select(sa.func.coalesce(shard.c.queue, region.c.queue, DEFAULT))
         .select_from(Job)
-        .join(shard, shard.c.id == Job.shard_id)
-        .join(cluster, cluster.c.id == shard.c.cluster_id)
-        .join(region, region.c.id == cluster.c.region_id)
+        .outerjoin(shard, shard.c.id == Job.shard_id)
+        .outerjoin(cluster, cluster.c.id == shard.c.cluster_id)
+        .outerjoin(region, region.c.id == cluster.c.region_id)
         .where(Job.id == job_id)
     )

@@ -31,8 +31,8 @@ from api.jobs.models import Job, JobHost, JobResource
 from api.jobs.schemas import (
     ORDERS,
     RESOURCES,
+    InventoryDocumentSchema,
     InventoryQuery,
-    InventorySchema,
     JobDetailSchema,
     JobQuery,
     JobResourceSchema,
@@ -140,11 +140,11 @@ def cancel(id: uuid.UUID) -> Response:
 @jobs.response(202, result_schema("JobRelaunch", JobSchema))
 @jobs.doc(operationId="relaunch_job", summary="Do a job's work again", parameters=[IDEMPOTENCY])
 def relaunch(body: dict[str, Any], id: uuid.UUID) -> Response:
-    """Send what a job carried again, in its present form; `jobs` is empty if nothing is left of it."""
+    """Send what a job carried again, in its present form, or launch again; `jobs` is empty if nothing is left."""
 
     def work(session: Session) -> Outcome:
         row = _find(session, id)
-        queued = steer.relaunch(session, row, body["hosts"] == "failed")
+        queued = steer.relaunch(session, row, body["hosts"] == "failed", actor().name)
         return Outcome("job", id, _shown(row), jobs=queued, before={}, after={"hosts": body["hosts"]})
 
     return mutate("relaunch", work)
@@ -183,7 +183,7 @@ def converge(id: uuid.UUID) -> Response:
 @require("inventory:read", every_brand=True)
 @inventory.arguments(InventoryQuery, location="query", unknown=ma.RAISE)
 @errors(inventory, 404, 422)
-@inventory.response(200, InventorySchema)
+@inventory.response(200, InventoryDocumentSchema)
 @inventory.doc(operationId="get_inventory", summary="Read the desired state as an Ansible inventory")
 def read(query: dict[str, Any]) -> Response:
     """Return hosts, groups and variables, the secrets of the roles included."""

@@ -20,11 +20,17 @@ ORDERS = {
 RESOURCES = Order("resource", [_RESOURCE.c.kind, _RESOURCE.c.resource_id, _RESOURCE.c.host])
 
 
+#: For the API's description.
+COUNTED = "counted per resource and host; of a launch: hosts"
+
+
 class JobSchema(ma.Schema):
-    """One run of a playbook for a shard."""
+    """One run of a playbook, for a shard or of a launch."""
 
     id = ma.fields.UUID(required=True)
-    shard_id = ma.fields.UUID(required=True)
+    shard_id = ma.fields.UUID(
+        required=True, allow_none=True, metadata={"description": "null: a launch, see /launches/{id}"}
+    )
     state = ma.fields.String(required=True, validate=ma.validate.OneOf(STATES))
     reason = ma.fields.String(required=True, metadata={"description": "why it failed or was abandoned"})
     playbook = ma.fields.String(required=True)
@@ -36,8 +42,8 @@ class JobSchema(ma.Schema):
     cancel_requested_at = ma.fields.AwareDateTime(required=True, allow_none=True)
     canceled_by = ma.fields.String(required=True, metadata={"description": "name of an API key"})
     resources = ma.fields.Integer(required=True, metadata={"description": "resources that it carried"})
-    changed = ma.fields.Integer(required=True, metadata={"description": "counted per resource and host"})
-    failed = ma.fields.Integer(required=True, metadata={"description": "counted per resource and host"})
+    changed = ma.fields.Integer(required=True, metadata={"description": COUNTED})
+    failed = ma.fields.Integer(required=True, metadata={"description": COUNTED})
     audit_head = ma.fields.String(
         required=True, metadata={"description": "where the audit ended when it was taken; hosts note it"}
     )
@@ -143,7 +149,7 @@ class InventoryQuery(ma.Schema):
     shard = Text(load_default=None, metadata={"description": "name of one shard; all without it"})
 
 
-class InventorySchema(ma.Schema):
+class InventoryDocumentSchema(ma.Schema):
     """What the inventory plugin reads."""
 
     hosts = ma.fields.Dict(required=True)

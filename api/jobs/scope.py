@@ -34,8 +34,16 @@ def belongs_to(kind: Kind, shard: Any) -> sa.ColumnElement[bool]:
 
     A row is placed by the ``shard_id`` of itself or of its nearest ancestor. A shard carries what is placed on it, and
     what is placed on the shards of other roles in its cluster (a load balancer carries the names of the web shards).
+    A row whose children are placed by themselves goes where those are: a tenant to the shards of its Valkey instances.
     """
     model = registry["shard"].model
+    placed = [
+        sa.select(child.model.__table__.c[child.parent]).where(child.model.shard_id == shard.id)
+        for child in registry.children(kind)
+        if shard.role in child.carries and "shard_id" in child.model.__table__.c
+    ]
+    if placed:
+        return kind.model.__table__.c.id.in_(sa.union_all(*placed))
     shards = sa.select(model.id).where(
         sa.or_(model.id == shard.id, sa.and_(model.cluster_id == shard.cluster_id, model.role != shard.role))
     )

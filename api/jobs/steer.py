@@ -19,6 +19,8 @@ from api.jobs.models import Delivery, Job, JobHost, JobResource
 from api.jobs.settle import audit_gone
 from api.jobs.sql import chunks, clock, is_postgresql
 from api.jobs.status import recompute, touch
+from api.jobs.waiting import waiting_for
+from api.launch.start import again
 
 #: A job that has come to its end.
 OVER = ("successful", "failed", "abandoned", "canceled")
@@ -52,6 +54,9 @@ def cancel(session: Session, job: Job, who: str) -> None:
                 )
     session.flush()
     session.refresh(job)
+    if job.shard_id is None and job.state in OVER:
+        # Launches of its turn may have waited for it.
+        session.info.setdefault("outbox", []).extend(waiting_for(session, ()))
     audit_gone(session, job.id, recompute(session, touched))
 
 
@@ -60,26 +65,31 @@ def message(who: str) -> str:
     return f"canceled by {who}"
 
 
-def relaunch(session: Session, job: Job, failed_only: bool) -> list[Job]:
+def relaunch(session: Session, job: Job, failed_only: bool, who: str = "") -> list[Job]:
     """Let a job's work be done again, in the shard's next run; 409 if it is not over yet.
 
     What it carried is sent again in its present form, to the hosts of then; with ``failed_only``, only what failed. A
-    full converge is made again whole. Returns the queued jobs; none when nothing is left of the work.
+    full converge is made again whole, a launch as it was asked for. Returns the queued jobs; none when nothing is left
+    of the work.
     """
     if job.state not in OVER:
         raise conflict(f"The job is {job.state}; only one that is over can be launched again.", "state")
+    if job.shard_id is None:
+        queued_again = again(session, job, failed_only, who)
+        return [queued_again] if queued_again else []
     if job.full and not failed_only:
         return [ensure_job(session, job.shard_id, full=True)]
+    shard_id = job.shard_id
     wanted = _carried(session, job, failed_only)
     ids = {kind: {id_ for id_, _ in pairs} for kind, pairs in wanted.items()}
     touched = touch(session, ids)
     owed = [
-        (registry[kind], [(id_, generation, node, job.shard_id) for id_, generation, node in rows])
+        (registry[kind], [(id_, generation, node, shard_id) for id_, generation, node in rows])
         for kind, rows in _present(session, job, wanted).items()
     ]
     if not any(rows for _, rows in owed):
         return []
-    queued = ensure_job(session, job.shard_id)
+    queued = ensure_job(session, shard_id)
     for kind, rows in owed:
         owe(session, kind, rows)
     audit_gone(session, None, recompute(session, touched))

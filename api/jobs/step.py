@@ -92,10 +92,9 @@ def note(session: Session, run: Any, node_id: uuid.UUID, said: Said) -> None:
 
 
 def _was_ours(session: Session, shard_id: uuid.UUID, before: Carried, expected: Carried) -> bool:
-    """Tell whether a host carries a later job of its shard, whose report never came."""
-    theirs = sa.select(Job.started_at).where(
-        Job.id == before.job_id, Job.shard_id == shard_id, Job.audit_head == before.audit_head
-    )
+    """Tell whether a host carries a later job of its shard, whose report never came, or a launch, which has none."""
+    ours = sa.or_(Job.shard_id == shard_id, Job.shard_id.is_(None))
+    theirs = sa.select(Job.started_at).where(Job.id == before.job_id, ours, Job.audit_head == before.audit_head)
     started = session.scalar(theirs) if before.job_id else None
     if started is None:
         return False

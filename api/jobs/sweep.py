@@ -19,6 +19,7 @@ from api.jobs.finish import abandon
 from api.jobs.models import Delivery, Job, Lease
 from api.jobs.sql import chunks, clock, is_postgresql, read_clock
 from api.jobs.status import touch
+from api.launch.claim import forget_alone
 
 #: Key of the advisory lock; any number that nothing else in this database uses.
 LOCK = 4_021_966
@@ -48,6 +49,7 @@ def purge(session: Session, audit_days: int = 0) -> None:
     if is_postgresql(session) and not session.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(LOCK))):
         return
     idempotency.purge(session)
+    forget_alone(session)
     audit_prune.prune(session, audit_days)
 
 

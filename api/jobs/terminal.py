@@ -22,6 +22,7 @@ from api.core.kind import registry
 from api.jobs import leases
 from api.jobs.models import Job, Lease
 from api.jobs.sql import chunks, clock, read_clock
+from api.jobs.waiting import waiting_for
 
 EXPIRED = "not renewed in time"
 
@@ -76,7 +77,7 @@ def end(session: Session, run: TerminalRun) -> None:
     """Give the leases of a run back, and let the jobs that wait for its hosts begin."""
     leases.release(session, run.id, run.hosts)
     session.delete(run)
-    _wake(session, run.hosts)
+    session.info.setdefault("outbox", []).extend(waiting_for(session, run.hosts))
 
 
 def sweep(session: Session) -> None:
@@ -113,15 +114,6 @@ def _nodes(session: Session, hosts: list[str]) -> set[str]:
     return found
 
 
-def _wake(session: Session, hosts: Iterable[str]) -> None:
-    """Publish the queued jobs of the hosts' shards after the commit."""
-    node = registry["node"].model
-    for part in chunks(hosts):
-        shards = sa.select(node.shard_id).where(node.name.in_(part))
-        waiting = session.scalars(sa.select(Job.id).where(Job.state == "queued", Job.shard_id.in_(shards)))
-        session.info.setdefault("outbox", []).extend(waiting)
-
-
 def holding() -> sa.Select[Any]:
     """Return the columns of what is held and by whom, one row per host; the caller says which rows."""
     shard = registry["shard"].model
@@ -132,6 +124,7 @@ def holding() -> sa.Select[Any]:
             Lease.expires_at,
             Lease.holder,
             Job.id.label("job_id"),
+            Job.playbook,
             shard.name.label("shard"),
             TerminalRun.owner,
             TerminalRun.reason,
@@ -150,7 +143,8 @@ def name_of(row: Any) -> str:
     if row["owner"] is not None:
         return f"{row['owner']} ({row['reason']}, key {row['key_name']}) since {_moment(row['since'])}"
     if row["job_id"] is not None:
-        return f"job {row['job_id']} of shard {row['shard']} since {_moment(row['since'])}"
+        what = f"of shard {row['shard']}" if row["shard"] else f"of {row['playbook']}"
+        return f"job {row['job_id']} {what} since {_moment(row['since'])}"
     return f"run {row['holder']}"
 
 

@@ -1,4 +1,7 @@
-"""The kinds, one module each. Importing this package fills the registry: a new kind is one more module here."""
+"""The kinds, one module each. Importing this package fills the registry: a new kind is one more module here.
+
+What launches are made of (``api/launch/kinds``) are kinds too.
+"""
 
 import pkgutil
 from importlib import import_module
@@ -7,4 +10,5 @@ from api.core.kind import registry
 
 for _module in pkgutil.iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
+import_module("api.launch.kinds")
 registry.close()

@@ -10,11 +10,10 @@ from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from api.core.db import Base, Name, Resource
-from api.core.errors import conflict, invalid
+from api.core.errors import invalid
 from api.core.kind import Carry, Item, Kind, registry
 from api.core.names import random_name
-from api.kinds.cluster import Cluster
-from api.kinds.shard import Shard, least_filled
+from api.kinds.shard import Shard, nearest
 from api.kinds.tenant import Tenant
 
 
@@ -54,19 +53,9 @@ def validate(session: Session, row: Any) -> None:
     except ValueError as error:
         raise invalid("collation", str(error)) from None
     if row.shard_id is None:
-        row.shard_id = _nearest(session, session.get_one(Tenant, row.tenant_id).shard)
+        row.shard_id = nearest(session, "db", Database, session.get_one(Tenant, row.tenant_id).shard)
     elif session.get_one(Shard, row.shard_id).role != "db":
         raise invalid("shard_id", "must be a shard of the role db")
-
-
-def _nearest(session: Session, web: Shard) -> uuid.UUID:
-    """Return the emptiest shard of the tenant's cluster, or else of its region."""
-    region = session.get_one(Cluster, web.cluster_id).region_id
-    nearby = sa.select(Cluster.id).where(Cluster.region_id == region)
-    for where in (Shard.cluster_id == web.cluster_id, Shard.cluster_id.in_(nearby)):
-        if found := least_filled(session, "db", Database, where):
-            return found
-    raise conflict("There is no db shard in the tenant's region yet.", "shard_id")
 
 
 KIND = registry.add(

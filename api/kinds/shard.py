@@ -15,14 +15,15 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from api.core import shown_once
 from api.core.crypto import Secret
 from api.core.db import Base, Name, Resource
-from api.core.errors import invalid
+from api.core.errors import conflict, invalid
 from api.core.kind import Kind, registry
 from api.jobs import dispatch
 from api.jobs.models import Job
+from api.kinds.cluster import Cluster
 
 #: Bytes of a key for hmac-sha256.
 KEY_BYTES = 32
-ROLES = ("web", "lb", "dns", "db")
+ROLES = ("web", "lb", "dns", "db", "valkey")
 
 
 def tsig_secret(value: str) -> str:
@@ -88,6 +89,16 @@ def least_filled(session: Session, role: str, model: Any, *where: Any) -> uuid.U
         .limit(1)
     )
     return found
+
+
+def nearest(session: Session, role: str, model: Any, web: Shard) -> uuid.UUID:
+    """Return the shard of a role for a tenant of a web shard: the emptiest of its cluster, else of its region."""
+    region = session.get_one(Cluster, web.cluster_id).region_id
+    nearby = sa.select(Cluster.id).where(Cluster.region_id == region)
+    for where in (Shard.cluster_id == web.cluster_id, Shard.cluster_id.in_(nearby)):
+        if found := least_filled(session, role, model, where):
+            return found
+    raise conflict(f"There is no {role} shard in the tenant's region yet.", "shard_id")
 
 
 def balancers(session: Session, cluster_id: uuid.UUID) -> Sequence[Shard]:

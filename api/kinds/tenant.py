@@ -105,6 +105,6 @@ KIND = registry.add(
         shards=_shards,
         validate=validate,
         actions={"suspend": suspend, "unsuspend": unsuspend},
-        carries={"web": Carry("web_tenants", item)},
+        carries={"web": Carry("web_tenants", item), "valkey": Carry("valkey_tenants", item)},
     )
 )

@@ -13,9 +13,10 @@ import api.core.counter
 import api.core.idempotency
 import api.jobs.models
 import api.jobs.terminal
-import api.kinds  # noqa: F401 - every table must be known
+import api.kinds
+import api.launch.models  # noqa: F401 - every table must be known
 from api.core.crypto import Secret
-from api.core.db import Base, JsonList, JsonMap, Name, UtcDateTime, engine_for
+from api.core.db import Base, JsonList, JsonMap, JsonObject, JsonObjects, Name, UtcDateTime, engine_for
 
 #: Any number: whoever migrates holds this advisory lock of PostgreSQL.
 LOCK = 7_465_337
@@ -23,7 +24,8 @@ LOCK = 7_465_337
 
 def plain_type(kind: str, item: Any, _context: Any) -> str | bool:
     """Write our column types as what they are in the database: a migration must not change with our code."""
-    names = {UtcDateTime: "sa.DateTime(timezone=True)", JsonMap: "JSON", JsonList: "JSON", Secret: "sa.Text()"}
+    names: dict[type, str] = dict.fromkeys((JsonMap, JsonList, JsonObject, JsonObjects), "JSON")
+    names |= {UtcDateTime: "sa.DateTime(timezone=True)", Secret: "sa.Text()"}
     if kind == "type" and item is Name:
         return "NAME"
     return names.get(type(item), False) if kind == "type" else False
@@ -40,6 +42,10 @@ def run() -> None:
                 connection.execute(sa.text("select pg_advisory_lock(:key)"), {"key": LOCK})
                 connection.execute(sa.text("set lock_timeout = '10s'"))
                 connection.commit()
+            else:
+                # SQLite alters a table by making it anew; with its foreign keys that would delete what refers to it.
+                # They can only be turned off outside of a transaction.
+                connection.connection.cursor().execute("pragma foreign_keys=off")
             context.configure(
                 connection=connection,
                 target_metadata=Base.metadata,

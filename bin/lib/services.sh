@@ -29,8 +29,9 @@ services_environment() {
         HOSTREEVE_SSH_KNOWN_HOSTS HOSTREEVE_SECRET_KEY PROMETHEUS_MULTIPROC_DIR
 }
 
-# services_started PID: when a process was started, in ticks since boot; with the pid, that names it for good
-services_started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# services_started PID: when a process was started, in ticks since boot; with the pid, that names it for good. Nothing
+# for one that has ended and waits for its parent, which may never ask (in a container without an init)
+services_started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" { print $20 }'; }
 
 # services_running NAME: the process of the pid file lives, and is the one that was started (pids come again)
 services_running() {
@@ -76,11 +77,11 @@ services_stop() {
     for services_name in worker api queue; do
         if services_running "$services_name"; then
             kill -TERM "$services_pid"
-            services_wait 60 services_gone || kill -KILL -- "-$services_pid"
+            services_wait 60 services_gone || kill -s KILL -- "-$services_pid"
         fi
         rm -f "$services_state/$services_name.pid"
     done
     rm -rf "$services_run" /dev/shm/hostreeve-demo
 }
 
-services_gone() { ! kill -0 "$services_pid"; }
+services_gone() { ! services_running "$services_name"; }

@@ -66,6 +66,10 @@ class World:
         return self.app.extensions[EXTENSION].maker()
 
 
+#: The nodes of the platform's shards, by role.
+SHARDS = {"web": ["web1", "web2"], "lb": ["lb1"], "dns": ["dns1", "dns2"], "db": ["db1", "db2"], "valkey": ["kv1"]}
+
+
 def build(app: Any) -> World:
     """Make two brands with a tenant, webroot, FQDN and zone each, on one cluster."""
     rest = {}
@@ -78,7 +82,7 @@ def build(app: Any) -> World:
     rows["cluster"] = admin.make("clusters", name="eu-1a", region_id=world["region"])
     rows["lb-address"] = admin.make("lb-addresses", address="192.0.2.1", cluster_id=world["cluster"])
     number = 10
-    for role, nodes in (("web", ["web1", "web2"]), ("lb", ["lb1"]), ("dns", ["dns1", "dns2"]), ("db", ["db1", "db2"])):
+    for role, nodes in SHARDS.items():
         rows[role] = admin.make("shards", name=f"{role}-a", role=role, cluster_id=world["cluster"])
         for name in nodes:
             number += 1
@@ -103,6 +107,11 @@ def build(app: Any) -> World:
         rows[f"{brand}-record"] = rest[brand].make(
             "records", zone_id=world[f"{brand}-zone"], name="mail", type="A", content="192.0.2.9"
         )
+        # A tenant of its own: what changes in the other one concerns the web shard alone.
+        rows[f"{brand}-cached"] = rest[brand].make("tenants", brand_id=world[brand])
+        rows[f"{brand}-valkey"] = rest[brand].make("valkey-instances", tenant_id=world[f"{brand}-cached"])
+    question = {"variable": "password", "question": "Secret?", "type": "password", "required": False}
+    rows["template"] = admin.make("templates", name="Everything", playbook="site.yml", survey=[question])
     return world
 
 

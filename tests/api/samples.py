@@ -24,6 +24,8 @@ class Sample:
     queues: bool = False
     #: fields with a value that is well-formed and refused, beyond what types say: {field: [values]}
     wrong: dict[str, list[Any]] = field(default_factory=dict)
+    #: fields that hold any JSON object, so that one is no wrong value
+    free: tuple[str, ...] = ()
 
 
 def letters(number: int) -> str:
@@ -32,6 +34,8 @@ def letters(number: int) -> str:
 
 NAMES = ["", "A", "a;id", "$(id)", "a\nb", "-a", "a--b", "a" * 254]
 HOSTS = [*NAMES, "a", "a..example", "-x.example", "WWW.acme.example", "a.acme.example.", "*.acme.example", "1.2.3.4"]
+
+TITLES = ["", " a", "a\nb", "\x7f", "x" * 101]
 
 SAMPLES: dict[str, Sample] = {
     "region": Sample(lambda world, n: {"name": f"region-{letters(n)}"}, wrong={"name": NAMES}),
@@ -136,6 +140,28 @@ SAMPLES: dict[str, Sample] = {
             "password": ["", "short", "x" * 129, "a password\n", "a password\0"],
         },
     ),
+    "valkey_instance": Sample(
+        lambda world, n: {"tenant_id": world["acme-cached"], "label": f"Cache {n}"},
+        change={"memory_mb": 128, "eviction": "allkeys-lru", "persistence": "aof", "label": "{{ 1 }}"},
+        delivered=True,
+        wrong={
+            "label": ["a\nb", "x" * 101],
+            "memory_mb": [0, 15, -1, 2**31],
+            "eviction": ["", "lru", "noeviction\nport 1"],
+            "persistence": ["", "RDB", "aof "],
+        },
+    ),
+    "valkey_user": Sample(
+        lambda world, n: {"instance_id": world["acme-valkey"], "suffix": f"app{n}"},
+        change={"access": "custom", "rules": "~app:* +@read -@write", "password": "of a customer's \" {{ 1 }}"},
+        delivered=True,
+        wrong={
+            "suffix": ["", "A", "a b", "a\n", "-a", "a" * 33],
+            "access": ["", "root", "admin"],
+            "rules": ["+get nopass", "+get\nuser evil", ">secret", "(+@all)", "+@admin", "+@nosuch", "x" * 1025, "on"],
+            "password": ["", "too short", "sixteen letters\n", "x" * 129],
+        },
+    ),
     "fqdn": Sample(
         lambda world, n: {"fqdn": f"n{n}.acme.example", "webroot_id": world["acme-webroot"]},
         delivered=True,
@@ -157,5 +183,103 @@ SAMPLES: dict[str, Sample] = {
             "ttl": [0, 29, 604_801],
             "content": ["", "a\nb", "a\0b", "x" * 4097],
         },
+    ),
+    "credential": Sample(
+        lambda world, n: {"name": f"Credential {n}", "type": "become_password", "secret": f"never shown {n}"},
+        change={"secret": "another one, never shown", "description": "Two\nlines"},
+        wrong={
+            "name": TITLES,
+            "type": ["", "password"],
+            "secret": ["", "two\nlines"],
+            "username": ["root"],
+            "vault_id": ["prod", "-x"],
+        },
+    ),
+    "project": Sample(
+        lambda world, n: {"name": f"Project {n}", "source": "directory", "directory": f"app{n}"},
+        change={"directory": "other"},
+        wrong={
+            "name": TITLES,
+            "source": ["", "svn"],
+            "directory": ["", "..", ".git", "a/b", "/etc", "-x"],
+            "url": ["https://git.example.net/a.git", "-x", "ext::sh -c id"],
+            "ref": ["main", "--upload-pack=id", "a..b", "-b"],
+        },
+    ),
+    "inventory": Sample(
+        lambda world, n: {"name": f"Inventory {n}", "source": "static", "hosts": {"web1": {"groups": ["web"]}}},
+        change={"groups": {"web": {"vars": {"port": 80, "text": "{{ 1 }}"}}}},
+        wrong={
+            "name": TITLES,
+            "source": ["", "script"],
+            "hosts": [
+                {"-x": {}},
+                {"a": {"vars": {"ansible_connection": "local"}}},
+                {"a": {"vars": {"ansible_host": "-oProxyCommand=id"}}},
+                {"a": {"vars": {"hostreeve_fence": 1}}},
+                {"a": {"groups": ["hostreeve_api"]}},
+                {"a": {"nope": 1}},
+                {"a": []},
+            ],
+            "groups": [{"A": {}}, {"a": {"children": []}}, {"a": {"vars": {"ansible_user": "a b"}}}, {"all": {}}],
+            "filter": [{"roles": ["web"]}, {"nope": ["web"]}, {"roles": "web"}],
+            "variables": [{"ansible_shell_executable": "/bin/id"}, {"groups": 1}, {"a": 2**70}, {"a": "\0"}],
+        },
+        free=("hosts", "groups", "variables"),
+    ),
+    "template": Sample(
+        lambda world, n: {"name": f"Template {n}", "playbook": "site.yml"},
+        change={"limit": "web:!web2", "tags": ["a"], "variables": {"text": "{{ lookup('pipe','id') }}"}},
+        wrong={
+            "name": TITLES,
+            "playbook": ["", "lease.yml", "none.yml", "../site.yml", "/etc/a.yml", "-e.yml", "a b.yml"],
+            "limit": ["-x", "@/etc/passwd", "~web.*", "a b", "web\n"],
+            "tags": [["-x"], ["a,b"], ["a b"]],
+            "skip_tags": [["-x"]],
+            "credentials": [["x"], ["a" * 36]],
+            "variables": [{"ansible_connection": "local"}, {"hostreeve_fence": 1}, {"A b": 1}, {"vars": 1}],
+            "verbosity": [-1, 5],
+            "forks": [-1, 501],
+            "timeout": [-1, 86_401],
+            "ask": [["name"], ["playbook"], ["limit", "limit"]],
+            "survey": [
+                [{}],
+                [{"variable": "ansible_host", "question": "?"}],
+                [{"variable": "a", "question": "?", "type": "nope"}],
+                [{"variable": "a", "question": "?"}, {"variable": "a", "question": "?"}],
+                [{"variable": "a", "question": "?", "type": "password", "default": "secret"}],
+                [{"variable": "a", "question": "?", "type": "choice"}],
+                [{"variable": "a", "question": "?", "choices": ["x"]}],
+                [{"variable": "a", "question": "?", "type": "integer", "min": 3, "max": 2}],
+                [{"variable": "a", "question": "?", "type": "integer", "max": 3, "default": 4}],
+                [{"variable": "a", "question": "?", "nope": 1}],
+            ],
+            "concurrency": ["", "skip"],
+        },
+        free=("variables",),
+    ),
+    "schedule": Sample(
+        lambda world, n: {
+            "name": f"Schedule {n}",
+            "template_id": world["template"],
+            "rule": "FREQ=DAILY;BYHOUR=3;BYMINUTE=30",
+            "secret_answers": '{"password": "never shown before"}',
+        },
+        change={"timezone": "Europe/Berlin", "secret_answers": '{"password": "never shown"}'},
+        wrong={
+            "name": TITLES,
+            "rule": [
+                *("", "x", "* * *", "60 * * * *", "0 0 30 2 *", "@nope", "FREQ=SECONDLY", "FREQ=DAILY;NOPE=1"),
+                *("FREQ=DAILY;COUNT=0", "FREQ=DAILY;FREQ=DAILY", "FREQ=DAILY;UNTIL=20200101", "FREQ=DAILY;BYHOUR=25"),
+                *("DTSTART:20200101T000000", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=DAILY\nEXDATE=x"),
+            ],
+            "timezone": ["", "Berlin", "../../etc/passwd", "+01:00"],
+            "starts_at": ["2026-01-01", "2026-01-01T00:00:00", "now"],
+            "missed": ["", "all"],
+            "overlap": ["", "parallel"],
+            "parameters": [{"tags": ["x"]}, {"nope": 1}, {"answers": {"nope": 1}}, {"limit": "@x"}],
+            "secret_answers": ["", "[]", "x", "{}x", '{"a": "\\u0000"}'],
+        },
+        free=("parameters",),
     ),
 }

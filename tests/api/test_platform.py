@@ -13,7 +13,8 @@ from api.jobs.models import Delivery, Job
 def test_tenants_are_named_and_numbered(world):
     made = [world.rest["acme"].make("tenants", brand_id=world["acme"]) for _ in range(5)]
     assert all(re.fullmatch(r"t_[a-z0-9]{10}", row["name"]) for row in made)
-    assert [row["uid"] for row in made] == list(range(200_002, 200_007))
+    first = made[0]["uid"]
+    assert first >= 200_000 and [row["uid"] for row in made] == list(range(first, first + 5))
     assert re.fullmatch(r"web_[a-z0-9]{10}", world.rows["acme-webroot"]["name"])
 
 
@@ -34,8 +35,10 @@ def test_uids_run_out(world):
 
 def test_the_least_filled_web_shard(world):
     empty = world.admin.make("shards", name="web-b", role="web", cluster_id=world["cluster"])
-    made = [world.rest["acme"].make("tenants", brand_id=world["acme"])["shard_id"] for _ in range(3)]
-    assert made == [empty["id"], empty["id"], world["web"]]
+    with world.session() as session:
+        there = session.scalar(sa.text("select count(*) from tenant"))
+    made = [world.rest["acme"].make("tenants", brand_id=world["acme"])["shard_id"] for _ in range(there + 1)]
+    assert made == [empty["id"]] * there + [world["web"]]
     chosen = world.rest["acme"].make("tenants", brand_id=world["acme"], shard_id=empty["id"])
     assert chosen["shard_id"] == empty["id"] and chosen["status"] == "active"
     refused = world.admin.post("/tenants", {"brand_id": world["acme"], "shard_id": world["dns"]})
@@ -104,7 +107,15 @@ def test_what_is_in_use_stays(world):
         f"/shards/{world['web']}": ["nodes", "tenants"],
         f"/shards/{world['dns']}": ["nodes", "zones"],
         f"/shards/{world['db']}": ["nodes", "databases"],
-        f"/brands/{world['acme']}": ["tenants", "zones", "databases", "webroots", "fqdns", "records"],
+        f"/brands/{world['acme']}": [
+            "tenants",
+            "zones",
+            "databases",
+            "valkey-instances",
+            "webroots",
+            "fqdns",
+            "records",
+        ],
         f"/tenants/{world['acme-tenant']}": ["databases", "webroots"],
         f"/webroots/{world['acme-webroot']}": ["fqdns"],
     }

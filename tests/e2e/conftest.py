@@ -22,6 +22,7 @@ FLEET = ROOT / ".cache" / "fleet" / "test"
 LB = "10.89.2.10"
 WEB = {"web1": "10.89.2.11", "web2": "10.89.2.12"}
 DNS = {"dns1": "10.89.2.21", "dns2": "10.89.2.22"}
+VALKEY = {"kv1": "10.89.2.51"}
 
 
 def on_host(host: str, *command: str, check: bool = True) -> str:

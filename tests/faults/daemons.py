@@ -115,7 +115,7 @@ class Daemons:
         """Kill a part with SIGKILL, or PostgreSQL's way of it, and bring back what has nobody else to do so.
 
         Victims: redis, api (master), api-worker, worker (supervisor), worker-process, run, playbook, postgres, and
-        disk, which fills up under the event files for some seconds. Returns False if there is no such process now.
+        disk, which fills up under the event files for some seconds. Returns False if no such process comes.
         """
         if victim == "disk":
             self._fill_disk(5)
@@ -132,9 +132,12 @@ class Daemons:
             time.sleep(1)
             self.launch(owner)
             return True
-        pids = [pid for root in self.roots(owner) for pid in self._below(root, victim)]
-        if not pids:
-            return False
+        # A run comes and goes; wait a little for one.
+        end = time.monotonic() + 10
+        while not (pids := [pid for root in self.roots(owner) for pid in self._below(root, victim)]):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
         with suppress(ProcessLookupError):
             os.kill(pids[0], signal.SIGKILL)
         return True

@@ -234,7 +234,7 @@ def test_every_kind_that_hosts_carry_has_a_shard(engine: Any) -> None:
 
     shard = registry["shard"].model
     with engine.maker() as session:
-        for role in ("web", "lb", "dns"):
+        for role in ("web", "lb", "dns", "valkey"):
             place = session.scalars(sa.select(shard).where(shard.role == role)).one()
             for kind in carried_by(role):
                 session.scalars(sa.select(kind.model).where(belongs_to(kind, place))).all()

@@ -11,9 +11,12 @@ import sqlalchemy as sa
 
 from api.core.audit import Audit, record
 from api.jobs import step
-from api.jobs.finish import abandon
+from api.jobs.finish import Ending, abandon, finish
 from api.jobs.models import Job
 from api.jobs.step import Carried, Said
+from api.launch.claim import claim
+from api.launch.models import Launch
+from api.launch.start import queue
 from worker.context import Context
 from worker.reporter import Reporter
 
@@ -149,6 +152,19 @@ def test_a_run_whose_report_was_lost(host: Host) -> None:
     host.carries = Carried(lost.job_id, "1:" + "0" * 64)
     host.run(changed=False)
     assert host.node()["in_step"] is False
+
+
+def test_a_launch_reports_nothing_and_is_ours(host: Host) -> None:
+    host.run()
+    with host.engine.transaction() as session:
+        job, row = queue(session, Launch(playbook="site.yml"), "site.yml")
+        taken = claim(session, row, ["web1"], "test", 60)
+        assert taken is not None
+        host.carries = Carried(job.id, taken.audit_head)
+        finish(session, taken, Ending())
+    host.run()
+    assert host.node()["in_step"] is True
+    assert host.told() == []
 
 
 @pytest.mark.parametrize("said", [None, "x", [], 5, True])

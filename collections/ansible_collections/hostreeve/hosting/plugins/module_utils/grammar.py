@@ -22,12 +22,31 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 ENV_KEY = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+VALKEY = re.compile(r"kv_[a-z0-9]{10}")
+SUFFIX = re.compile(r"[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 #: Linux uids of tenants: above what distributions hand out, below systemd's container range (systemd UIDS-GIDS).
 UID_MIN, UID_MAX = 200_000, 499_999
 
 #: Limits of a tenant: the least and the most.
 LIMITS = {"cpu_percent": (5, 6400), "memory_mb": (64, 1_048_576), "tasks": (10, 100_000)}
+
+#: Ports of Valkey instances (below what Linux hands out for outgoing connections), and their memory for data in MiB.
+VALKEY_PORTS, VALKEY_MEMORY_MB = (20_000, 29_999), (16, 262_144)
+#: What an instance does when its memory is full.
+VALKEY_EVICTIONS = (
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+)
+#: What an instance keeps over a restart: nothing, snapshots, or every write.
+VALKEY_PERSISTENCES = ("none", "rdb", "aof")
 
 
 #: Character sets of databases, each with its collations; the first is the usual one.
@@ -76,6 +95,31 @@ def webroot_name(value):
     return _match(WEBROOT, value, "must be web_ and ten lower-case letters or digits")
 
 
+def valkey_name(value):
+    """``kv_`` and ten lower-case letters or digits."""
+    return _match(VALKEY, value, "must be kv_ and ten lower-case letters or digits")
+
+
+def valkey_suffix(value):
+    """The end of a Valkey user's name, after that of its instance and an underscore."""
+    message = "must be 1 to 32 lower-case letters, digits, dashes or underscores, with a letter or digit at both ends"
+    return _match(SUFFIX, value, message)
+
+
+def valkey_user(value):
+    """A Valkey user's name: that of its instance, an underscore, and a suffix."""
+    message = "must be the name of the instance, an underscore and a suffix, such as kv_abcdefghij_app"
+    if not isinstance(value, str) or value[13:14] != "_" or not SUFFIX.fullmatch(value[14:]):
+        raise ValueError(message)
+    _match(VALKEY, value[:13], message)
+    return value
+
+
+def sha256(value):
+    """The SHA-256 of a password in lower-case hexadecimal digits."""
+    return _match(SHA256, value, "must be 64 lower-case hexadecimal digits")
+
+
 def slug(value, longest=32):
     """A short name of ours: shard, cluster, region, node."""
     message = "must be lower-case letters, digits and single dashes, starting with a letter, at most %d long" % longest
@@ -86,9 +130,18 @@ def slug(value, longest=32):
 
 def uid(value):
     """A tenant's Linux uid (and gid) as an int of the platform's range."""
-    if isinstance(value, bool) or not isinstance(value, int) or not UID_MIN <= value <= UID_MAX:
-        raise ValueError("must be a whole number from %d to %d" % (UID_MIN, UID_MAX))
-    return value
+    return whole(UID_MIN, UID_MAX)(value)
+
+
+def whole(least, most):
+    """Return a check for a whole number of a range."""
+
+    def check(value):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError("must be a whole number from %d to %d" % (least, most))
+        return value
+
+    return check
 
 
 def public_folder(value):

@@ -36,8 +36,8 @@ def _plan_one(plan_, item):
             _remove(plan_, item.name)
         return None
     parent = wanted.webroots.get(item.webroot)
-    if parent is None and item.webroot in wanted.refused:
-        return "webroot %s failed: %s" % (item.webroot, wanted.refused[item.webroot])
+    if parent is None and item.webroot in wanted.refused["webroots"]:
+        return "webroot %s failed: %s" % (item.webroot, wanted.refused["webroots"][item.webroot])
     if not (parent and parent.state != "absent") and not webroots.on_host(plan_, item.webroot):
         return "webroot: %s is not on this host" % item.webroot
     after = render.site(item, plan_.settings["port"], plan_.settings["ipv6"])

@@ -6,74 +6,23 @@ from __future__ import annotations
 
 import glob
 import os
-import stat
-import subprocess
-from dataclasses import dataclass
 from functools import cached_property
 
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
+from ansible_collections.hostreeve.hosting.plugins.module_utils.accounts import Users
+from ansible_collections.hostreeve.hosting.plugins.module_utils.files import Folder, listed
+from ansible_collections.hostreeve.hosting.plugins.module_utils.units import Units, limits_path
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web import render
-from ansible_collections.hostreeve.hosting.plugins.module_utils.whole_list import read
 
-GECOS = "Hostreeve tenant"
-SHELL = "/usr/sbin/nologin"
-
-
-@dataclass
-class Account:
-    """An entry of /etc/passwd, and whether it is locked by an expiry date in the past."""
-
-    name: str
-    uid: int
-    gid: int
-    gecos: str
-    home: str
-    expired: bool = False
-
-    @property
-    def ours(self):
-        """Tell whether Hostreeve made it: all of name, uid, home and comment must say so."""
-        return (
-            bool(grammar.TENANT.fullmatch(self.name))
-            and grammar.UID_MIN <= self.uid <= grammar.UID_MAX
-            and self.gecos == GECOS
-            and self.home == "/srv/www/%s/home" % self.name
-        )
+#: The unit of a tenant's PHP.
+PHP = Units("hostreeve-fpm")
 
 
-class Folder:
-    """The text files of one directory, by their name without the suffix."""
-
-    def __init__(self, path, suffix=".conf"):
-        self.path, self.suffix = path, suffix
-        self._texts = {}
-
-    def __call__(self, name):
-        """Return the path of a file."""
-        return os.path.join(self.path, name + self.suffix)
-
-    def get(self, name):
-        """Return a file's text, or None."""
-        if name not in self._texts:
-            self._texts[name] = read(self(name))
-        return self._texts[name]
-
-    @cached_property
-    def names(self):
-        """The names of all files, hidden ones left out."""
-        cut = -len(self.suffix)
-        return [entry[:cut] for entry in listed(self.path) if entry.endswith(self.suffix) and entry[0] != "."]
-
-    def marked(self, mark=render.MARK):
-        """Return the names of the files that Hostreeve wrote."""
-        return [name for name in self.names if (self.get(name) or "").startswith(mark)]
-
-
-class Host:
+class Host(Users):
     """A web host as it is now. ``root`` is the directory that stands for /, for tests."""
 
     def __init__(self, root="/"):
-        self.root = root
+        super().__init__(root)
         self.www = self.at("srv/www")
         self.fpm = self.at("etc/hostreeve/fpm")
         self.units = self.at("etc/systemd/system")
@@ -81,43 +30,6 @@ class Host:
         self.sites = Folder(self.at("etc/nginx/hostreeve/sites"))
         self.webroots = Folder(self.at("etc/nginx/hostreeve/webroots"))
         self._pools = {}
-
-    def at(self, path):
-        """Return the path below the root."""
-        return os.path.join(self.root, path)
-
-    # Accounts
-
-    @cached_property
-    def accounts(self):
-        """{name: Account} of /etc/passwd."""
-        found = {}
-        for name, _, uid, gid, gecos, home, _ in _rows(self.at("etc/passwd"), 7):
-            found.setdefault(name, Account(name, int(uid), int(gid), gecos, home))
-        for name, *fields in _rows(self.at("etc/shadow"), 9):
-            if name in found:
-                found[name].expired = fields[6] == "1"
-        return found
-
-    @cached_property
-    def uids(self):
-        """{uid: user}, also in use by strangers."""
-        return {account.uid: account.name for account in self.accounts.values()}
-
-    @cached_property
-    def groups(self):
-        """{group: gid} of /etc/group."""
-        return {name: int(gid) for name, _, gid, _ in _rows(self.at("etc/group"), 4)}
-
-    @cached_property
-    def gids(self):
-        """{gid: group}."""
-        return {gid: name for name, gid in self.groups.items()}
-
-    def tenant(self, name):
-        """Return the account of one of our tenants, or None."""
-        account = self.accounts.get(name)
-        return account if account and account.ours else None
 
     # Files
 
@@ -131,8 +43,7 @@ class Host:
 
     def limits_path(self, tenant):
         """Return the path of the drop-in of a tenant's slice."""
-        # A drop-in, because the defaults of all tenants are one (hostreeve-tenant-.slice.d) and win over a unit file.
-        return os.path.join(self.units, "hostreeve-tenant-%s.slice.d" % tenant, "50-limits.conf")
+        return limits_path(self.units, tenant)
 
     def pools(self, tenant):
         """Return the Folder of a tenant's PHP pools."""
@@ -147,7 +58,7 @@ class Host:
 
     def wants_path(self, tenant):
         """Return the path of the link that starts a tenant's PHP at boot."""
-        return os.path.join(self.units, "multi-user.target.wants", "hostreeve-fpm@%s.service" % tenant)
+        return PHP.wants(self.units, tenant)
 
     @cached_property
     def sites_of(self):
@@ -185,48 +96,4 @@ class Host:
 
 def running():
     """Ask systemd for the tenants whose PHP runs."""
-    done = subprocess.run(
-        ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,reloading", "hostreeve-fpm@*.service"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=False,
-    )
-    return {line.split("@", 1)[1].split(".", 1)[0] for line in done.stdout.splitlines() if "@" in line}
-
-
-def listed(path):
-    """Return the names in a directory; none where there is no such directory."""
-    try:
-        return os.listdir(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def lstat(path):
-    """Return what stands at a path itself (not what a link names), or None."""
-    try:
-        return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def is_folder(status, uid, gid, mode):
-    """Tell whether a status is that of a directory with this owner and mode."""
-    return (
-        status is not None
-        and stat.S_ISDIR(status.st_mode)
-        and (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (uid, gid, mode)
-    )
-
-
-def _rows(path, width):
-    """Yield the rows of a file such as /etc/passwd; broken ones are left out."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            for line in handle:
-                fields = line.rstrip("\n").split(":")
-                if len(fields) == width:
-                    yield fields
-    except FileNotFoundError:
-        return
+    return PHP.running()

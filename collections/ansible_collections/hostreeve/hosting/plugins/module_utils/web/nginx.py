@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from ansible_collections.hostreeve.hosting.plugins.module_utils.web.host import listed
+from ansible_collections.hostreeve.hosting.plugins.module_utils.files import listed
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web.settle import Complaint
 
 PID = "/run/nginx.pid"

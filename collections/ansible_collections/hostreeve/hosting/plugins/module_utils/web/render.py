@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import re
 
-MARK = "# Managed by Hostreeve: changes are overwritten.\n"
+from ansible_collections.hostreeve.hosting.plugins.module_utils.files import MARK
+
 POOL_MARK = MARK.replace("#", ";", 1)
 
 #: Runs before any location is looked for.

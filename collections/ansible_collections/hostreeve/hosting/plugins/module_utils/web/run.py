@@ -8,9 +8,9 @@ import contextlib
 import json
 import os
 
-from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils import accounts, units, whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils.files import listed
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web import (
-    accounts,
     fpm,
     fqdns,
     nginx,
@@ -18,7 +18,7 @@ from ansible_collections.hostreeve.hosting.plugins.module_utils.web import (
     tenants,
     webroots,
 )
-from ansible_collections.hostreeve.hosting.plugins.module_utils.web.host import listed
+from ansible_collections.hostreeve.hosting.plugins.module_utils.web.host import PHP
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web.plan import Plan
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web.settle import Blocked, settle
 from ansible_collections.hostreeve.hosting.plugins.module_utils.web.wanted import Wanted
@@ -145,7 +145,7 @@ def _apply(plan):
     tenants.make_folders(plan)
     tenants.write_limits(plan)
     if todo["units"]:
-        fpm.daemon_reload()
+        units.daemon_reload()
     webroots.make_folders(plan)
     webroots.write_pools(plan)
     _run_php(plan, todo["php"])
@@ -164,9 +164,9 @@ def _run_php(plan, again):
     host = plan.host
     start = {name for name in plan.start if listed(host.pools(name).path)}
     for name in start:
-        fpm.enable(host.wants_path(name), True)
-    fpm.reload([name for name in again if name in host.running])
-    broken = fpm.start(sorted(start))
+        PHP.enable(host.wants_path(name), True)
+    PHP.reload([name for name in again if name in host.running])
+    broken = PHP.start(sorted(start))
     sockets = {}
     for key, text in plan.pools.items():
         tenant, webroot = key.split("/")
@@ -175,7 +175,7 @@ def _run_php(plan, again):
     for path in fpm.wait(sockets):
         plan.fail(plan.wanted.webroots[sockets[path]], "PHP does not open its socket; the journal of its unit says why")
     for name in broken:
-        reason = "%s does not start; its journal says why" % fpm.unit(name)
+        reason = "%s does not start; its journal says why" % PHP.unit(name)
         plan.report.failed(plan.id("tenants", name), reason)
         for item in plan.wanted.webroots.values():
             if item.tenant == name and item.runtime == "php":
@@ -210,9 +210,10 @@ def _serve(plan):
 def _stop(plan):
     """Stop what must not run any more, after nginx has stopped to ask for it."""
     ending = [*plan.tenants.remove, *(name for name, on in plan.expire.items() if on)]
-    fpm.stop(sorted(plan.stop), sorted(ending))
+    PHP.stop(plan.stop)
+    units.stop_slices(sorted(ending))
     for name in plan.stop:
-        fpm.enable(plan.host.wants_path(name), False)
+        PHP.enable(plan.host.wants_path(name), False)
     tenants.switch(plan)
 
 

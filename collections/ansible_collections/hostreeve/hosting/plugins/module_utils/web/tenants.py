@@ -9,9 +9,9 @@ import os
 import shutil
 import stat
 
-from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
-from ansible_collections.hostreeve.hosting.plugins.module_utils.web import accounts, render
-from ansible_collections.hostreeve.hosting.plugins.module_utils.web.host import Host, is_folder, lstat
+from ansible_collections.hostreeve.hosting.plugins.module_utils import accounts, whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils.files import is_folder, lstat
+from ansible_collections.hostreeve.hosting.plugins.module_utils.web import render
 
 #: A tenant's own directories; theirs is root's, so nothing in it can be swapped for a link.
 OWN = ("home", "sessions")
@@ -61,11 +61,7 @@ def _plan_one(plan_, item):
         plan_.users[name] = plan_.tenants.make[name] = item
         plan_.note(item.id, "created", "", "uid: %d\nstate: %s\n" % (item.uid, item.state), "tenant " + name)
     else:
-        if not account.ours:
-            return "the user %s exists and is not Hostreeve's" % name
-        if (account.uid, account.gid) != (item.uid, item.uid):
-            return "uid: is %d on this host (gid %d); a uid never changes" % (account.uid, account.gid)
-        reason = _plan_folders(plan_, item)
+        reason = host.unfit(name, item.uid) or _plan_folders(plan_, item)
         if reason:
             return reason
     _plan_limits(plan_, item)
@@ -86,14 +82,9 @@ def _plan_one(plan_, item):
 
 def _clash(host, item):
     """Return why a new tenant would take something of a stranger's, or None."""
-    name = item.name
-    if item.uid in host.uids:
-        return "uid: %d belongs to the user %s on this host" % (item.uid, host.uids[item.uid])
-    if host.groups.get(name, item.uid) != item.uid or host.gids.get(item.uid, name) != name:
-        return "the group %s or the gid %d is taken on this host" % (name, item.uid)
-    if lstat(host.tenant_path(name)):
-        return "/srv/www/%s exists, and its user does not: move it away first" % name
-    return accounts.taken(name, item.uid) if host.root == "/" else None
+    if lstat(host.tenant_path(item.name)):
+        return "/srv/www/%s exists, and its user does not: move it away first" % item.name
+    return host.clash(item.name, item.uid)
 
 
 def _plan_folders(plan_, item):
@@ -151,16 +142,9 @@ def _remove(plan_, name):
 
 def make_users(plan_):
     """Make the planned users in one process; those that did not come out as planned fail."""
-    if not plan_.users:
-        return
-    errors = accounts.create({name: item.uid for name, item in plan_.users.items()})
-    now = Host(plan_.host.root)
-    for name, item in list(plan_.users.items()):
-        account = now.accounts.get(name)
-        if not account or (account.uid, account.gid) != (item.uid, item.uid):
-            if account and name not in plan_.host.accounts:
-                accounts.remove(name)  # made a moment ago, with another uid than the platform's
-            plan_.fail(item, "the user could not be made: %s" % (errors or "its uid was given to somebody else"))
+    uids = {name: item.uid for name, item in plan_.users.items()}
+    for name, reason in accounts.make(plan_.host, uids).items():
+        plan_.fail(plan_.users[name], reason)
 
 
 def make_folders(plan_):

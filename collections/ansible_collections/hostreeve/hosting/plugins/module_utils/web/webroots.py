@@ -11,9 +11,9 @@ import shutil
 import stat
 from functools import cache
 
-from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
-from ansible_collections.hostreeve.hosting.plugins.module_utils.web import accounts, render, tenants
-from ansible_collections.hostreeve.hosting.plugins.module_utils.web.host import is_folder, lstat
+from ansible_collections.hostreeve.hosting.plugins.module_utils import accounts, whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils.files import is_folder, lstat
+from ansible_collections.hostreeve.hosting.plugins.module_utils.web import render, tenants
 
 GROUP = "www-data"  # nginx; the only stranger that may enter a webroot
 
@@ -61,8 +61,8 @@ def _plan_one(plan_, item):
 def _obstacle(plan_, item):
     """Return why a webroot cannot be, or None: no tenant, somebody else's, or no PHP."""
     host, wanted = plan_.host, plan_.wanted
-    if item.tenant not in wanted.tenants and item.tenant in wanted.refused:
-        return "tenant %s failed: %s" % (item.tenant, wanted.refused[item.tenant])
+    if item.tenant not in wanted.tenants and item.tenant in wanted.refused["tenants"]:
+        return "tenant %s failed: %s" % (item.tenant, wanted.refused["tenants"][item.tenant])
     if tenants.uid(plan_, item.tenant) is None:
         return "tenant: %s is not on this host" % item.tenant
     text = host.webroots.get(item.name)

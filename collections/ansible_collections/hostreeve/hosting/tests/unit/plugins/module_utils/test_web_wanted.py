@@ -151,7 +151,7 @@ def test_a_name_or_uid_that_stands_twice_belongs_to_the_first():
     assert (list(failed), wanted.tenants["t_abcdefghij"].uid) == (["b"], 200001)
     wanted, failed = ask(tenants=[{**TENANT, "id": "a"}, {"name": "t_bbbbbbbbbb", "uid": 200001, "id": "b"}])
     assert (list(failed), list(wanted.tenants)) == (["b"], ["t_abcdefghij"])
-    assert "t_abcdefghij" in wanted.refused["t_bbbbbbbbbb"]
+    assert "t_abcdefghij" in wanted.refused["tenants"]["t_bbbbbbbbbb"]
 
 
 def test_names_of_refused_items_are_still_named():

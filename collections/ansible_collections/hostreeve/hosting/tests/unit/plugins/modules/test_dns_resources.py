@@ -90,8 +90,9 @@ class Picky:
     def zone(self, _method, _name, _action="", body=None):
         self.take(body["rrsets"])
 
-    def call(self, _method, _path, body=None):
-        self.take(body["rrsets"])
+    def call(self, _method, path, body=None):
+        if not path.startswith("/cache/flush"):
+            self.take(body["rrsets"])
 
 
 def primary(api):

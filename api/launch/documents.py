@@ -1,0 +1,85 @@
+"""Inventories as documents of the inventory plugin, and as Ansible's dynamic inventory for terminals."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from api.core.kind import registry
+from api.jobs.document import inventory_of
+
+Document = dict[str, Any]
+
+
+def document_of(session: Session, inventory_id: uuid.UUID | None, resources: bool = True) -> Document:
+    """Return the hosts, groups and variables of an inventory as they are now; None is the whole platform.
+
+    Without ``resources`` only what reaches the hosts. LookupError if the inventory is gone.
+    """
+    if inventory_id is None:
+        return inventory_of(session, _shards(session, {}), resources)
+    row = session.get(registry["inventory"].model, inventory_id)
+    if row is None:
+        raise LookupError("the inventory is gone")
+    if row.source == "static":
+        body: Document = {"hosts": copy.deepcopy(row.hosts), "groups": copy.deepcopy(row.groups)}
+    else:
+        body = inventory_of(session, _shards(session, row.filter), resources)
+        if names := row.filter.get("hosts"):
+            body["hosts"] = {name: host for name, host in body["hosts"].items() if name in names}
+    if row.variables:
+        body["groups"].setdefault("all", {}).setdefault("vars", {}).update(row.variables)
+    return body
+
+
+def _shards(session: Session, wanted: dict[str, list[str]]) -> Any:
+    shard, cluster, region = (registry[name].model for name in ("shard", "cluster", "region"))
+    query = (
+        sa.select(shard)
+        .join(cluster, cluster.id == shard.cluster_id)
+        .join(region, region.id == cluster.region_id)
+        .order_by(shard.name)
+    )
+    columns = {"regions": region.name, "clusters": cluster.name, "shards": shard.name, "roles": shard.role}
+    for key, column in columns.items():
+        if key in wanted:
+            query = query.where(column.in_(wanted[key]))
+    return session.scalars(query).all()
+
+
+def give(document: Document, variables: dict[str, Any]) -> None:
+    """Give every host variables that go before those of the inventory; ``localhost`` and plays get them too."""
+    if not variables:
+        return
+    document["groups"].setdefault("all", {}).setdefault("vars", {}).update(variables)
+    for host in document["hosts"].values():
+        host.setdefault("vars", {}).update(variables)
+
+
+def script(document: Document) -> dict[str, Any]:
+    """Return what an inventory script prints. Texts that look like templates are marked: they are data."""
+    groups: dict[str, Any] = {}
+    for name, group in document["groups"].items():
+        groups[name] = {"hosts": [], "vars": _data(group.get("vars", {}))}
+    hostvars = {}
+    for name, host in sorted(document["hosts"].items()):
+        hostvars[name] = _data(host.get("vars", {}))
+        for member in host.get("groups") or ["ungrouped"]:
+            groups.setdefault(member, {"hosts": [], "vars": {}})["hosts"].append(name)
+    top = groups.pop("all", {"hosts": [], "vars": {}})
+    # Every host is in `all` by way of a group; a group without hosts exists as well.
+    top["children"] = sorted(groups)
+    return {"_meta": {"hostvars": hostvars}, "all": top, **groups}
+
+
+def _data(value: Any) -> Any:
+    """Mark texts that ansible-core would take for templates: in the inventory of a script it would evaluate them."""
+    if isinstance(value, str):
+        return {"__ansible_unsafe": value} if "{{" in value or "{%" in value or "{#" in value else value
+    if isinstance(value, dict):
+        return {key: _data(inner) for key, inner in value.items()}
+    return [_data(inner) for inner in value] if isinstance(value, list) else value

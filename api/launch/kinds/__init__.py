@@ -1,0 +1,7 @@
+"""What launches are made of, as kinds: one module each."""
+
+import pkgutil
+from importlib import import_module
+
+for _module in pkgutil.iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,207 @@
+"""One launch: like a shard's job, but what it does to hosts settles nothing; only hosts are reported."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+import structlog
+import yaml
+from ansible.errors import AnsibleError
+from sqlalchemy.orm import Session
+
+from api.core.errors import ApiError
+from api.core.kind import registry
+from api.jobs.claim import Busy
+from api.jobs.finish import Ending, abandon, finish
+from api.launch.claim import Taken, claim, nodes_behind
+from api.launch.documents import document_of, give
+from api.launch.models import Launch
+from api.launch.parts import credentials_of
+from worker import processes
+from worker.checkout import Unusable, place
+from worker.context import Context, wake
+from worker.events import EventLog
+from worker.handover import Mask, hand_over
+from worker.lease import Lease
+from worker.pattern import hosts_of
+from worker.playbook import Extras, play, private_directory
+from worker.reporter import Recap, attempt
+
+log = structlog.get_logger(__name__)
+
+#: The playbook of an ad-hoc run, in its private directory, and the variable that holds the module's arguments.
+ADHOC, ARGUMENTS = "ad-hoc.yml", "hostreeve_arguments"
+
+
+def is_one(context: Context, job_id: uuid.UUID) -> bool:
+    """Tell whether a job is a launch."""
+    with context.maker() as session:
+        return session.scalar(sa.select(Launch.job_id).where(Launch.job_id == job_id)) is not None
+
+
+def carry_out(context: Context, job_id: uuid.UUID) -> None:
+    """Claim the launch, run it, and tell the queue what waits for its hosts by then."""
+    with context.maker() as session:
+        row = session.get_one(Launch, job_id)
+    taken, problem = _take(context, row)
+    if taken is None:
+        return
+    lease = Lease(context, taken, row.timeout)
+    lease.start()
+    try:
+        if problem:
+            _end(context, taken, Ending(reason=problem))
+        else:
+            _run(context, row, taken, lease)
+    except Exception:
+        log.exception("launch broke", job=str(job_id))
+        processes.kill_all()
+        _end(context, taken, Ending(reason="worker_error"))
+    finally:
+        lease.stop()
+    wake(context, taken.tokens)
+
+
+def _end(context: Context, taken: Taken, ending: Ending) -> None:
+    try:
+        attempt(context, lambda session: finish(session, taken, ending))
+    except sa.exc.SQLAlchemyError:
+        log.exception("launch could not be ended; the sweeper will", job=str(taken.job_id))
+
+
+def _take(context: Context, row: Launch) -> tuple[Taken | None, str]:
+    """Return the claimed launch, or None if it is not to be done now; and why it cannot be run, if it cannot."""
+
+    def work(session: Session) -> tuple[Taken | None, str]:
+        hosts, problem = set[str](), ""
+        try:
+            document = document_of(session, row.inventory_id, resources=False)
+            hosts = set(hosts_of(document, row.limit))
+            known = {name: str(document["hosts"][name].get("vars", {}).get("ansible_host", name)) for name in hosts}
+            hosts |= nodes_behind(session, known)
+        except (LookupError, ValueError, AnsibleError) as error:
+            # A row that no API wrote, or a pattern that only looks like one: a run with it must not be tried for ever.
+            hosts, problem = set(), str(error).strip().splitlines()[0][:300]
+        return claim(session, row, hosts, processes.name(), context.settings.lease_seconds), problem
+
+    try:
+        found: tuple[Taken | None, str] = attempt(context, work)
+        return found
+    except Busy:
+        # The one who holds the hosts publishes again at its end.
+        return None, ""
+
+
+def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
+    settings, stop = context.settings, lease.stop_run
+    with context.maker() as session:
+        try:
+            document = _document(session, row, taken)
+            credentials = credentials_of(session, row.credentials)
+            project = _project(session, row)
+        except (LookupError, ApiError) as error:
+            reason = error.message if isinstance(error, ApiError) else str(error.args[0])
+            _end(context, taken, Ending(reason=reason))
+            return
+    secrets = orjson.loads(row.secrets) if row.secrets else {}
+    log_, recap, mask = EventLog(settings.data_dir.resolve() / "jobs", str(taken.job_id)), Recap(), Mask(())
+    status, problem = "failed", ""
+
+    def on_event(event: dict[str, Any]) -> bool:
+        stop.heard()
+        try:
+            event = mask(event)
+            log_.append(event)
+            recap.take(event)
+        except Exception:
+            log.exception("event not understood", job=str(taken.job_id))
+            log_.lost = True
+        # ansible-runner keeps no file of the event.
+        return False
+
+    with private_directory(settings, str(taken.job_id), document) as directory:
+        given = hand_over(directory, credentials, secrets)
+        mask = Mask(given.hidden)
+        try:
+            where, playbook = _playbook(context, row, project, directory)
+            extras = Extras(where, [*_options(row), *given.options], given.environment, given.ssh_key)
+            if not stop.reason:
+                status, _ = play(settings, playbook, directory, on_event, stop, extras=extras)
+        except Unusable as error:
+            problem = f"project: {error}"
+            log_.say(problem)
+    if stop.reason == "lease_lost":
+        log_.close()
+        attempt(context, lambda session: abandon(session, taken.job_id, "lease_lost"))
+        return
+    reason = problem or stop.reason or ("run_failed" if recap.stats is None and status != "successful" else "")
+    if not reason and (bad := recap.bad()):
+        reason = "host_failed: " + ", ".join(bad)
+    if not reason and status != "successful":
+        reason = "run_failed"
+    _end(
+        context,
+        taken,
+        Ending(
+            reason=reason,
+            hosts=recap.hosts(),
+            by_host=True,
+            events_lost=log_.lost,
+            truncated=log_.truncated,
+            events_sha256=log_.close(),
+        ),
+    )
+
+
+def _document(session: Session, row: Launch, taken: Taken) -> dict[str, Any]:
+    """Return the inventory of the run. A host that came after the leases were taken is not among its hosts."""
+    document = document_of(session, row.inventory_id, resources=not row.module)
+    for name in set(hosts_of(document, row.limit)) - taken.tokens.keys():
+        del document["hosts"][name]
+    give(document, {**row.variables, **(orjson.loads(row.secrets) if row.secrets else {})})
+    if row.module:
+        give(document, {ARGUMENTS: row.arguments})
+    run = {"hostreeve_job_id": str(taken.job_id), "hostreeve_audit_head": taken.audit_head}
+    for name, host in document["hosts"].items():
+        # A host that is only read about (hostvars) is not ours; it refuses a run without a token.
+        host.setdefault("vars", {}).update(run, hostreeve_fence=taken.tokens.get(name, -1))
+    return document
+
+
+def _project(session: Session, row: Launch) -> Any:
+    if row.project_id is None:
+        return None
+    project = session.get(registry["project"].model, row.project_id)
+    if project is None:
+        raise LookupError("the project is gone")
+    return project
+
+
+def _playbook(context: Context, row: Launch, project: Any, directory: Path) -> tuple[Path, str]:
+    """Return (directory, playbook), and record what exactly is run. Raises Unusable."""
+    if row.module:
+        # The arguments come as a variable, so that what a user typed in them is no template.
+        task = {"name": row.module, row.module: None, "args": "{{ %s }}" % ARGUMENTS}
+        plays = [{"name": "Ad hoc", "hosts": "all", "gather_facts": False, "become": row.become, "tasks": [task]}]
+        (directory / ADHOC).write_text(yaml.safe_dump(plays, sort_keys=False))
+        return directory, ADHOC
+    where, revision = place(context.settings, project, directory)
+    if not (where / row.playbook).is_file():
+        raise Unusable(f"there is no playbook {row.playbook}")
+    with context.maker() as session, session.begin():
+        session.execute(sa.update(Launch).where(Launch.job_id == row.job_id).values(revision=revision))
+    return where, row.playbook
+
+
+def _options(row: Launch) -> list[str]:
+    """Return the options of ansible-playbook; each value stands behind its option's =, so that none becomes one."""
+    found = [f"--limit={row.limit}"] if row.limit else []
+    found += [f"--tags={','.join(row.tags)}"] if row.tags else []
+    found += [f"--skip-tags={','.join(row.skip_tags)}"] if row.skip_tags else []
+    found += [f"--{name}" for name in ("check", "diff") if getattr(row, name)]
+    found += [f"--forks={row.forks}"] if row.forks else []
+    return [*found, "-" + "v" * row.verbosity] if row.verbosity else found

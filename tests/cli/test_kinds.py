@@ -52,6 +52,23 @@ def test_a_resource_from_creation_to_the_end(cli, worker, site):
     cli.run("webroots", "show", webroot["id"], code=3)
 
 
+def test_secrets_are_shown_once_and_data_goes_only_when_that_was_said(cli, site):
+    cluster = cli.json("clusters", "list")[0]["name"]
+    cli.make("shards", name="db-a", role="db", cluster=cluster)
+    cli.make("tenants", brand="acme", label="Acme")
+    database = cli.make("databases", tenant="Acme", label="Shop")["name"]
+    made = cli.run("database-users", "create", "--database", database, "--suffix", "app")
+    assert "is shown this once" in made.stderr and "secret" in made.stdout
+    first = cli.json("database-users", "rotate", f"{database}_app")["secret"]
+    second = cli.json("database-users", "rotate", f"{database}_app")["secret"]
+    assert first != second and first not in cli.run("database-users", "show", f"{database}_app").stdout
+    cli.run("database-users", "delete", f"{database}_app")
+    assert "say --yes" in cli.run("databases", "delete", database, code=2).stderr
+    assert cli.json("databases", "show", database)["delete_requested"] is False
+    cli.run("databases", "delete", database, "--yes")
+    cli.run("databases", "show", database, code=3)
+
+
 def test_what_hosts_refuse(cli, worker, site):
     worker.refuse["t.acme.example"] = "no such folder"
     cli.make("tenants", brand="acme", label="Acme")

@@ -246,7 +246,7 @@ class Server:
         """Follow the primary; copy it first where that is needed."""
         state = self.state()
         primary = self.params["primary"]
-        position, version = self.ask(primary, "SELECT @@GLOBAL.gtid_current_pos, VERSION()")
+        *reached, version = self.ask(primary, "SELECT @@GLOBAL.gtid_current_pos, @@GLOBAL.gtid_binlog_state, VERSION()")
         own = self.db.value("SELECT VERSION()")
         if own.split(".")[:2] != version.split(".")[:2]:
             raise replication.Refused("the primary runs MariaDB %s, this host %s" % (version, own))
@@ -258,7 +258,7 @@ class Server:
             "Master_SSL_CA_File": self.params["tls_ca"] or "",
             "Using_Gtid": "Slave_Pos",
         }
-        for action in replication.for_replica(state, source, position, self.params["rebuild"]):
+        for action in replication.for_replica(state, source, reached, self.params["rebuild"]):
             getattr(self, action)()
         self.settings()
         if not self.module.check_mode:

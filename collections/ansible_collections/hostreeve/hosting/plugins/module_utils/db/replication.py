@@ -25,14 +25,22 @@ def parse(position):
     return found
 
 
-def beyond(mine, theirs):
-    """Return how many transactions ``mine`` holds that ``theirs`` cannot have; positions are texts."""
-    other = parse(theirs)
+def beyond(mine, theirs, history=""):
+    """Return how many transactions ``mine`` holds that ``theirs`` cannot have; positions are texts.
+
+    ``history`` is the other server's gtid_binlog_state: the last transaction of each server in its binary logs, which
+    tells a former primary that died with more than it had sent from one that is merely behind.
+    """
+    other, known = parse(theirs), {}
+    for part in filter(None, history.replace("\n", "").split(",")):
+        domain, server, sequence = (int(number) for number in part.strip().split("-"))
+        known[domain, server] = sequence
     count = 0
     for domain, (server, sequence) in parse(mine).items():
         their_server, their_sequence = other.get(domain, (server, 0))
-        if sequence > their_sequence:
-            count += sequence - their_sequence
+        last = known.get((domain, server), their_sequence)
+        if sequence > last:
+            count += sequence - last
         elif sequence == their_sequence and server != their_server:
             count += 1
     return count
@@ -87,7 +95,8 @@ def for_primary(state, writable, holding):
             % state.slave.get("Master_Host")
         )
     ahead = sorted(peer for peer, position in holding.items() if beyond(position, state.position))
-    if ahead:
+    # Of a primary that takes writes already it is the replica that has gone astray.
+    if ahead and state.read_only:
         raise Refused(
             "%s holds data that this server lacks: promote it with playbooks/failover.yml, or remove its data"
             % ", ".join(ahead)
@@ -95,21 +104,21 @@ def for_primary(state, writable, holding):
     return ["open"] if state.read_only else []
 
 
-def for_replica(state, source, primary_position, rebuild=False):
+def for_replica(state, source, primary, rebuild=False):
     """Return what makes the server a replica: close, seed, rebuild, attach, start. Raises Refused.
 
-    ``source`` is what SHOW SLAVE STATUS must say about the primary, ``primary_position`` how far the primary is.
+    ``source`` is what SHOW SLAVE STATUS must say about the primary, ``primary`` its position and its history.
     """
     actions = [] if state.read_only else ["close"]
     if state.is_empty:
         return [*actions, "seed", "attach"]
     number = state.error
-    ahead = beyond(state.position, primary_position)
-    if ahead:
+    ahead = beyond(state.position, *primary)
+    if ahead or "diverged" in (state.slave.get("Last_IO_Error") or ""):
         if not rebuild:
             raise Refused(
-                "this server holds %d transactions that the primary lacks; db_rebuild: true puts its data aside and "
-                "copies the primary's" % ahead
+                "this server holds %s that the primary lacks; db_rebuild: true puts its data aside and copies the "
+                "primary's" % ("%d transactions" % ahead if ahead else "transactions")
             )
         return [*actions, "rebuild", "attach"]
     if number == LOST or state.slave.get("Last_SQL_Errno"):

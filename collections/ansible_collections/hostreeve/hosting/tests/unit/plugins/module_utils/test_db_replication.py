@@ -29,6 +29,14 @@ def test_beyond(mine, theirs, count):
 
 
 @pytest.mark.parametrize(
+    ("mine", "count"), [("0-1-9", 0), ("0-1-7", 0), ("0-1-12", 3), ("0-2-15", 0), ("0-2-21", 1), ("0-3-14", 0)]
+)
+def test_a_former_primary_that_died_with_more_than_it_had_sent(mine, count):
+    """The other server took over after transaction 9 of the first one, and is at its own 20th."""
+    assert beyond(mine, "0-2-20", "0-1-9,0-2-20") == count
+
+
+@pytest.mark.parametrize(
     ("state", "primary", "actions"),
     [
         (State(), "0-1-5", ["seed", "attach"]),
@@ -47,21 +55,30 @@ def test_beyond(mine, theirs, count):
     ],
 )  # fmt: skip
 def test_a_replica_is_repaired(state, primary, actions):
-    assert replication.for_replica(state, SOURCE, primary) == actions
+    assert replication.for_replica(state, SOURCE, (primary, "")) == actions
 
 
 @pytest.mark.parametrize("slave", [{}, FINE, {**FINE, "Last_SQL_Errno": 1146}])
 def test_what_the_primary_lacks_is_not_thrown_away(slave):
     state = State("0-1-9", slave=slave)
     with pytest.raises(Refused, match="2 transactions"):
-        replication.for_replica(state, SOURCE, "0-1-7")
-    assert replication.for_replica(state, SOURCE, "0-1-7", rebuild=True) == ["rebuild", "attach"]
+        replication.for_replica(state, SOURCE, ("0-1-7", ""))
+    assert replication.for_replica(state, SOURCE, ("0-1-7", ""), rebuild=True) == ["rebuild", "attach"]
+
+
+def test_a_primary_that_calls_a_replica_diverged_is_believed():
+    said = {**FINE, "Slave_IO_Running": "No", "Last_IO_Errno": 1236, "Last_IO_Error": "… that the slave has diverged …"}
+    with pytest.raises(Refused, match="db_rebuild"):
+        replication.for_replica(State("0-3-5", slave=said), SOURCE, ("0-2-20", "0-2-20"))
+    again = replication.for_replica(State("0-3-5", slave=said), SOURCE, ("0-2-20", "0-2-20"), rebuild=True)
+    assert again == ["rebuild", "attach"]
 
 
 def test_a_primary_opens():
     assert replication.for_primary(State(), set(), {}) == ["open"]
     assert replication.for_primary(State("0-1-9"), set(), {"b": "0-1-9", "c": ""}) == ["open"]
     assert replication.for_primary(State("0-1-9", read_only=False), set(), {"b": "0-1-8"}) == []
+    assert replication.for_primary(State("0-1-9", read_only=False), set(), {"b": "0-2-11"}) == []
 
 
 @pytest.mark.parametrize(

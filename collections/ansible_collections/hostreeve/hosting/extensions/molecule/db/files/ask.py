@@ -1,0 +1,40 @@
+"""Logs in to a database server through its port, runs statements, prints ``{"rows", "error", "tls", "alive"}`` as JSON.
+
+Reads ``{host, user, password, database, statements, hold}`` from stdin. ``hold``: seconds for which the connection then
+stays; it tells whether it still lives at the end.
+"""
+
+import json
+import sys
+import time
+
+import pymysql
+
+asked = json.load(sys.stdin)
+answer = {"rows": [], "error": "", "tls": "", "alive": True}
+try:
+    connection = pymysql.connect(
+        host=asked["host"],
+        user=asked["user"],
+        password=asked["password"],
+        database=asked.get("database"),
+        connect_timeout=5,
+        autocommit=True,
+        ssl={"check_hostname": False} if asked.get("tls") else None,
+    )
+    with connection.cursor() as cursor:
+        for statement in asked.get("statements", ()):
+            cursor.execute(statement)
+            answer["rows"].append([list(map(str, row)) for row in cursor.fetchall()])
+        cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
+        answer["tls"] = cursor.fetchone()[1]
+        if asked.get("hold"):
+            print("held", file=sys.stderr, flush=True)
+            time.sleep(asked["hold"])
+            try:
+                cursor.execute("SELECT 1")
+            except pymysql.MySQLError:
+                answer["alive"] = False
+except pymysql.MySQLError as error:
+    answer["error"] = str(error.args[1] if len(error.args) > 1 else error)
+print(json.dumps(answer))

@@ -1,0 +1,92 @@
+"""Writes to whichever server of a shard takes writes, and keeps a ledger of what was acknowledged.
+
+Reads ``{hosts, user, password, database, seconds, threads}`` from stdin and makes the table ``ledger``. Prints what the
+server that takes writes in the end holds of it: ``{"acknowledged", "lost": [ids], "pause": longest seconds without any
+acknowledged commit, "host"}``.
+"""
+
+import itertools
+import json
+import sys
+import threading
+import time
+
+import pymysql
+
+asked = json.load(sys.stdin)
+end = time.monotonic() + asked["seconds"]
+lock = threading.Lock()
+ledger = []  # (id, moment) of acknowledged commits
+
+
+def connect():
+    """Return a connection to the server that takes writes, and its address; None if there is none."""
+    for host in asked["hosts"]:
+        try:
+            connection = pymysql.connect(
+                host=host,
+                user=asked["user"],
+                password=asked["password"],
+                database=asked["database"],
+                connect_timeout=1,
+                read_timeout=30,
+                write_timeout=5,
+            )
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT @@GLOBAL.read_only")
+                if cursor.fetchone()[0] == 0:
+                    return connection, host
+            connection.close()
+        except pymysql.MySQLError:
+            pass
+    return None, None
+
+
+def write(number):
+    """Write rows of one's own, each in a transaction, until the time is up."""
+    connection, row = None, number
+    while time.monotonic() < end:
+        if connection is None:
+            connection, _ = connect()
+            if connection is None:
+                time.sleep(0.05)
+                continue
+        row += asked["threads"]
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("INSERT INTO ledger VALUES (%s, %s)", (row, "x" * 100))
+            connection.commit()
+        except pymysql.MySQLError:
+            # It may be there or not: nobody was told that it is.
+            connection.close()
+            connection = None
+            continue
+        with lock:
+            ledger.append((row, time.monotonic()))
+
+
+connection, _ = connect()
+with connection.cursor() as cursor:
+    cursor.execute("DROP TABLE IF EXISTS ledger")
+    cursor.execute("CREATE TABLE ledger (id INT PRIMARY KEY, text VARCHAR(100))")
+connection.close()
+writers = [threading.Thread(target=write, args=(number,)) for number in range(asked["threads"])]
+for writer in writers:
+    writer.start()
+for writer in writers:
+    writer.join()
+connection, host = connect()
+with connection.cursor() as cursor:
+    cursor.execute("SELECT id FROM ledger")
+    held = {row[0] for row in cursor.fetchall()}
+moments = sorted(moment for _, moment in ledger)
+print(
+    json.dumps(
+        {
+            "acknowledged": len(ledger),
+            "lost": sorted({row for row, _ in ledger} - held)[:20],
+            "pause": round(max((b - a for a, b in itertools.pairwise(moments)), default=0), 2),
+            "host": host,
+        }
+    )
+)

@@ -184,7 +184,7 @@ def converge(id: uuid.UUID) -> Response:
 @inventory.arguments(InventoryQuery, location="query", unknown=ma.RAISE)
 @errors(inventory, 404, 422)
 @inventory.response(200, InventoryDocumentSchema)
-@inventory.doc(operationId="get_inventory", summary="Read the desired state as an Ansible inventory")
+@inventory.doc(operationId="get_platform_inventory", summary="Read the desired state as an Ansible inventory")
 def read(query: dict[str, Any]) -> Response:
     """Return hosts, groups and variables, the secrets of the roles included."""
     shard = registry["shard"].model

@@ -283,3 +283,9 @@ SAMPLES: dict[str, Sample] = {
         free=("parameters",),
     ),
 }
+
+
+def deletion(kind: Any, row: dict[str, Any]) -> str:
+    """Return the path of a deletion, with the confirmation that some kinds ask for."""
+    path = f"/{kind.plural}/{row['id']}"
+    return f"{path}?confirm={row[kind.title]}" if kind.confirm else path

@@ -11,7 +11,7 @@ from api.core.audit import Audit
 from api.core.kind import registry
 from api.core.routes import orders_of
 from api.core.schema import columns_of, create_schema, is_read_only
-from tests.api.samples import SAMPLES
+from tests.api.samples import SAMPLES, deletion
 
 KINDS = list(registry)
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -22,12 +22,6 @@ def make(world, kind, n=1):
     response = world.admin.post(f"/{kind.plural}", SAMPLES[kind.name].body(world, n))
     assert response.status_code == 202, response.text
     return response.json
-
-
-def deletion(kind, row):
-    """Return the path of a deletion, with the confirmation that some kinds ask for."""
-    path = f"/{kind.plural}/{row['id']}"
-    return f"{path}?confirm={row[kind.title]}" if kind.confirm else path
 
 
 def entries(world, id_):

@@ -67,7 +67,7 @@ def test_a_static_inventory_reaches_ansible_literally(rest, tmp_path):
     shown = "{{ [text, tree, everywhere, app_port] | to_json }}"
     printed = ansible(
         read(rest, made), tmp_path, "ansible", "one", *local,
-        "-m", "debug", "-a", f"msg={shown}", "-o",
+        "-m", "debug", "-a", f"msg={shown}",
     )  # fmt: skip
     told = json.loads(printed[printed.index("{") :])["msg"]
     told = json.loads(told) if isinstance(told, str) else told

@@ -28,6 +28,7 @@ MODULES = {
     "completion": "hostctl.completion:completion",
     "converge": "hostctl.jobs:converge",
     "jobs": "hostctl.jobs:jobs",
+    "leases": "hostctl.leases:leases",
     "templates": "hostctl.templates:templates",
 }
 

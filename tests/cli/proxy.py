@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -10,6 +11,21 @@ from urllib.parse import urlsplit
 
 #: given the bytes of an answer so far, how many of them still get through; None: all, and more may come
 Cut = Callable[[bytes], int | None]
+
+
+def _request(client: socket.socket) -> bytes:
+    """Read a whole request; its body may come in a segment of its own."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (part := client.recv(65536)):
+            return data
+        data += part
+    head = data.partition(b"\r\n\r\n")[0]
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    whole = len(head) + 4 + (int(length[1]) if length else 0)
+    while len(data) < whole and (part := client.recv(65536)):
+        data += part
+    return data
 
 
 class Proxy:
@@ -36,7 +52,7 @@ class Proxy:
 
     def _pass(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._to) as server, suppress(OSError):
-            request = client.recv(65536)
+            request = _request(client)
             self.requests.append(request)
             # So that every request has a connection of its own.
             server.sendall(request.replace(b"Connection: keep-alive", b"Connection: close"))

@@ -110,6 +110,9 @@ class Work:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
+        # Nobody is left who would kill what runs left behind.
+        ours = {str(id_) for id_ in self.engine.all(sa.select(Job.id))}
+        processes.kill(pid for pid, job in processes.marked().items() if job in ours)
 
     def go(self) -> None:
         """Let the play go on."""

@@ -40,6 +40,7 @@ def templates() -> None:
 @click.option("--verbosity", type=click.IntRange(0, 4))
 @click.option("--forks", type=click.IntRange(0))
 @click.option("--timeout", "seconds", type=click.IntRange(0), help="Seconds that the run may take.")
+@click.option("--queue", help="Of the workers that are to run it.")
 @wait_option
 @timeout_option
 @key_option
@@ -90,6 +91,7 @@ def copy(app: App, template: str, name: str) -> None:
 @click.option("--check", is_flag=True, default=None, help="Change nothing, tell what would be changed.")
 @click.option("--diff", is_flag=True, default=None, help="Show differences.")
 @click.option("--forks", type=click.IntRange(0))
+@click.option("--queue", help="Of the workers that are to run it.")
 @wait_option
 @timeout_option
 @key_option

@@ -16,7 +16,7 @@ from api.core.db import Base, Maker, now
 from api.core.settings import Settings
 from api.jobs.models import Job
 
-#: Where jobs go that no region and no shard gives another queue.
+#: Where jobs go that no region, no shard and no template gives another queue.
 DEFAULT = "default"
 TASK = "worker.run.run"
 #: Seconds without a try after Redis did not answer, so that a dead Redis does not slow down every request.
@@ -81,13 +81,14 @@ class Publisher:
 
 
 def _queue_name(job_id: uuid.UUID) -> sa.Select[str]:
-    """Return the statement for the queue of a job: its shard's, that of its region, or for a launch the default."""
-    shard, cluster, region = (Base.metadata.tables[name] for name in ("shard", "cluster", "region"))
+    """Return the statement for the queue of a job: its shard's, or that of its region; a launch has its own."""
+    shard, cluster, region, launch = (Base.metadata.tables[name] for name in ("shard", "cluster", "region", "launch"))
     return (
-        sa.select(sa.func.coalesce(shard.c.queue, region.c.queue, DEFAULT))
+        sa.select(sa.func.coalesce(shard.c.queue, region.c.queue, launch.c.queue, DEFAULT))
         .select_from(Job)
         .outerjoin(shard, shard.c.id == Job.shard_id)
         .outerjoin(cluster, cluster.c.id == shard.c.cluster_id)
         .outerjoin(region, region.c.id == cluster.c.region_id)
+        .outerjoin(launch, launch.c.job_id == Job.id)
         .where(Job.id == job_id)
     )

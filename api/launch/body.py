@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import marshmallow as ma
+from ansible_collections.hostreeve.hosting.plugins.module_utils.grammar import slug
 
 from api.core.errors import MESSAGES, ApiError
 from api.core.fields import Bool, Int, Object, Text, Uuid
+from api.jobs.queue import DEFAULT
 from api.launch import grammar
 from api.launch.parts import ASKABLE, BOUNDS
 from api.launch.survey import answers
@@ -21,6 +23,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "tags": grammar.tags,
     "skip_tags": grammar.tags,
     "arguments": grammar.arguments,
+    "queue": slug,
 }
 
 
@@ -64,6 +67,7 @@ class LaunchBody(Checked):
     verbosity = _bounded("verbosity")
     forks = _bounded("forks")
     timeout = _bounded("timeout")
+    queue = Text(metadata={"description": "of the workers that are to run it", "example": "eu"})
 
 
 class AdhocBody(Checked):
@@ -80,6 +84,7 @@ class AdhocBody(Checked):
     verbosity = Int(load_default=0, validate=ma.validate.Range(*BOUNDS["verbosity"]))
     forks = Int(load_default=0, validate=ma.validate.Range(*BOUNDS["forks"]))
     timeout = Int(load_default=0, validate=ma.validate.Range(*BOUNDS["timeout"]))
+    queue = Text(load_default=DEFAULT, metadata={"example": "eu"})
 
 
 class CopyBody(ma.Schema):

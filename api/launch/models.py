@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from api.core.crypto import Secret
 from api.core.db import Base, JsonObject, now
+from api.jobs.queue import DEFAULT
 
 
 class Launch(Base):
@@ -51,6 +52,8 @@ class Launch(Base):
     verbosity: Mapped[int] = mapped_column(default=0)
     forks: Mapped[int] = mapped_column(default=0)
     timeout: Mapped[int] = mapped_column(default=0)
+    #: the workers that listen there run it
+    queue: Mapped[str] = mapped_column(sa.String(32), default=DEFAULT, server_default=DEFAULT)
     #: ids
     credentials: Mapped[list[str]] = mapped_column(default=list)
     variables: Mapped[dict[str, Any]] = mapped_column(JsonObject, default=dict)

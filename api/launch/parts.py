@@ -27,6 +27,7 @@ ASKABLE = (
     "verbosity",
     "forks",
     "timeout",
+    "queue",
 )
 BOUNDS = {"verbosity": (0, 4), "forks": (0, 500), "timeout": (0, 86_400)}
 #: A part of the others, not a playbook of its own.

@@ -47,6 +47,7 @@ class LaunchSchema(ma.Schema):
     verbosity = ma.fields.Integer(required=True)
     forks = ma.fields.Integer(required=True)
     timeout = ma.fields.Integer(required=True)
+    queue = ma.fields.String(required=True, metadata={"description": "of the workers that run it"})
     credentials = ma.fields.List(ma.fields.String(), required=True)
     variables = ma.fields.Dict(required=True, metadata={"description": "secret ones as ***"})
 

@@ -22,7 +22,7 @@ LIVE = ("queued", "running")
 #: Fields that a launch again takes over.
 SAME = (
     "template_id", "template", "schedule_id", "turn_id", "module", "arguments", "playbook", "project_id",
-    "inventory_id", "limit", "tags", "skip_tags", "become", "check", "diff", "verbosity", "forks", "timeout",
+    "inventory_id", "limit", "tags", "skip_tags", "become", "check", "diff", "verbosity", "forks", "timeout", "queue",
     "credentials", "variables", "secret_names", "secrets",
 )  # fmt: skip
 

@@ -10,10 +10,12 @@ from itertools import pairwise
 
 import pytest
 import sqlalchemy as sa
+from redis import Redis
 
 from api.core.audit import Audit
 from api.core.kind import registry
 from api.jobs.models import Job, JobHost, Lease
+from api.jobs.queue import queue_of
 from api.launch.claim import forget_alone
 from api.launch.models import Launch
 
@@ -290,3 +292,18 @@ def test_what_is_gone_fails_the_job(stage):
     stage.work.start()
     job = stage.work.ended(job_id)
     assert (job.state, job.reason) == ("failed", "the inventory is gone")
+
+
+def test_a_launch_runs_on_the_workers_of_its_queue(stage):
+    stage.playbook("play.yml", SHOW)
+    redis = Redis.from_url(stage.work.settings.redis_url)
+    template = stage.template(queue="far", ask=["queue"], variables={"text": "", "number": 1, "nested": [], "tree": 0})
+    far, near = stage.launch(template), stage.launch(template, queue="default")
+    # The worker of these tests listens on "default".
+    assert stage.work.ended(near).state == "successful"
+    assert stage.state(far) == "queued"
+    assert queue_of("far", redis).job_ids == [f"job-{far}-1"]
+    assert stage.rest.get(f"/launches/{far}").json["queue"] == "far"
+    assert "queue" in refusals(stage, template, queue="Far away")
+    answer = stage.rest.post("/ad-hoc", {"module": "ansible.builtin.ping", "limit": "all", "queue": "far"})
+    assert answer.status_code == 202 and answer.json["resource"]["queue"] == "far"

@@ -6,12 +6,14 @@ import uuid
 from typing import Any
 
 import sqlalchemy as sa
+from ansible_collections.hostreeve.hosting.plugins.module_utils.grammar import slug
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from api.core.db import Base, JsonObject, JsonObjects, Name, Resource
 from api.core.errors import invalid, not_found
 from api.core.kind import Kind, registry
 from api.core.state import state
+from api.jobs.queue import DEFAULT
 from api.launch import grammar
 from api.launch.parts import ASKABLE, BOUNDS, credentials_of, playbooks_of
 from api.launch.survey import questions
@@ -43,6 +45,10 @@ class Template(Resource, Base):
     forks: Mapped[int] = mapped_column(default=0, info={"range": BOUNDS["forks"]})
     #: seconds; 0: HOSTREEVE_JOB_TIMEOUT, which is also the most
     timeout: Mapped[int] = mapped_column(default=0, info={"range": BOUNDS["timeout"]})
+    #: which workers run its launches: those that were started with ``--queue`` of this name
+    queue: Mapped[str] = mapped_column(
+        sa.String(32), default=DEFAULT, server_default=DEFAULT, info={"check": slug, "example": "eu"}
+    )
     ask: Mapped[list[str]] = mapped_column(
         default=list,
         info={"check": grammar.one_of(ASKABLE), "description": "fields that a launch may set", "example": ["limit"]},

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from api.launch.documents import literal
 from api.launch.kinds.credential import environment
 
 REDACTED = "***"
@@ -29,9 +32,15 @@ class Given:
     hidden: list[str] = field(default_factory=list)
 
 
-def hand_over(directory: Path, credentials: Iterable[Any], secrets: dict[str, str]) -> Given:
-    """Write the secrets of a run below its private directory; ``secrets`` are the variables that nobody may read."""
+def hand_over(directory: Path, credentials: Iterable[Any], secrets: dict[str, str], variables: dict[str, Any]) -> Given:
+    """Write what a run is given below its private directory.
+
+    ``variables`` go before all others that the playbook has; ``secrets`` are those of them that nobody may read.
+    """
     given = Given(hidden=list(secrets.values()))
+    if variables:
+        text = orjson.dumps(literal(variables)).decode()
+        given.options.append(f"--extra-vars=@{_file(directory, 'variables.json', text)}")
     for row in credentials:
         given.hidden.append(row.secret)
         if row.type == "environment":

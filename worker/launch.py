@@ -18,7 +18,7 @@ from api.core.kind import registry
 from api.jobs.claim import Busy
 from api.jobs.finish import Ending, abandon, finish
 from api.launch.claim import Taken, claim, nodes_behind
-from api.launch.documents import document_of, give
+from api.launch.documents import document_of
 from api.launch.models import Launch
 from api.launch.parts import credentials_of
 from worker import processes
@@ -123,7 +123,8 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
         return False
 
     with private_directory(settings, str(taken.job_id), document) as directory:
-        given = hand_over(directory, credentials, secrets)
+        variables = {ARGUMENTS: row.arguments} if row.module else {**row.variables, **secrets}
+        given = hand_over(directory, credentials, secrets, variables)
         mask = Mask(given.hidden)
         try:
             where, playbook = _playbook(context, row, project, directory)
@@ -161,9 +162,6 @@ def _document(session: Session, row: Launch, taken: Taken) -> dict[str, Any]:
     document = document_of(session, row.inventory_id, resources=not row.module)
     for name in set(hosts_of(document, row.limit)) - taken.tokens.keys():
         del document["hosts"][name]
-    give(document, {**row.variables, **(orjson.loads(row.secrets) if row.secrets else {})})
-    if row.module:
-        give(document, {ARGUMENTS: row.arguments})
     run = {"hostreeve_job_id": str(taken.job_id), "hostreeve_audit_head": taken.audit_head}
     nodes = nodes_behind(session, document["hosts"])
     for name, host in document["hosts"].items():

@@ -51,23 +51,14 @@ def _shards(session: Session, wanted: dict[str, list[str]]) -> Any:
     return session.scalars(query).all()
 
 
-def give(document: Document, variables: dict[str, Any]) -> None:
-    """Give every host variables that go before those of the inventory; ``localhost`` and plays get them too."""
-    if not variables:
-        return
-    document["groups"].setdefault("all", {}).setdefault("vars", {}).update(variables)
-    for host in document["hosts"].values():
-        host.setdefault("vars", {}).update(variables)
-
-
 def script(document: Document) -> dict[str, Any]:
     """Return what an inventory script prints. Texts that look like templates are marked: they are data."""
     groups: dict[str, Any] = {}
     for name, group in document["groups"].items():
-        groups[name] = {"hosts": [], "vars": _data(group.get("vars", {}))}
+        groups[name] = {"hosts": [], "vars": literal(group.get("vars", {}))}
     hostvars = {}
     for name, host in sorted(document["hosts"].items()):
-        hostvars[name] = _data(host.get("vars", {}))
+        hostvars[name] = literal(host.get("vars", {}))
         for member in host.get("groups") or ["ungrouped"]:
             groups.setdefault(member, {"hosts": [], "vars": {}})["hosts"].append(name)
     top = groups.pop("all", {"hosts": [], "vars": {}})
@@ -76,10 +67,10 @@ def script(document: Document) -> dict[str, Any]:
     return {"_meta": {"hostvars": hostvars}, "all": top, **groups}
 
 
-def _data(value: Any) -> Any:
-    """Mark texts that ansible-core would take for templates: in the inventory of a script it would evaluate them."""
+def literal(value: Any) -> Any:
+    """Mark texts that ansible-core would evaluate as templates, in the inventory of a script and in extra-vars."""
     if isinstance(value, str):
         return {"__ansible_unsafe": value} if "{{" in value or "{%" in value or "{#" in value else value
     if isinstance(value, dict):
-        return {key: _data(inner) for key, inner in value.items()}
-    return [_data(inner) for inner in value] if isinstance(value, list) else value
+        return {key: literal(inner) for key, inner in value.items()}
+    return [literal(inner) for inner in value] if isinstance(value, list) else value

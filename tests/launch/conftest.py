@@ -32,7 +32,7 @@ LOCAL = """
   hosts: {hosts}
   connection: local
   gather_facts: false
-  vars: {{ansible_python_interpreter: {python}}}
+  vars: {{ansible_python_interpreter: {python}, text: of the play}}
   tasks:
 """
 

@@ -40,6 +40,14 @@ from tests.jobs.working import HEAD, REPORT
 from worker.events import EventLog
 
 ROUNDS = 7
+#: The playbook of launches, which does nothing.
+LAUNCHED = "launched.yml"
+NOTHING = """
+- name: Nothing
+  hosts: all
+  gather_facts: false
+  tasks: []
+"""
 #: Items of a play, each of which is an event.
 ITEMS = 5000
 LOOP = """
@@ -74,7 +82,7 @@ def rows() -> list[Row]:
         with sa.create_engine(env["HOSTREEVE_DATABASE_URL"]).connect() as connection:
             fill(connection.execution_options(isolation_level="AUTOCOMMIT"))
             servers.launch("worker", [sys.executable, "-m", "worker", "--workers", "1"], env)
-            found = starts(client, engine, directory)
+            found = [*starts(client, engine, directory), launched(client, directory)]
             plays(directory, ITEMS)
             found += [many(client, engine, directory), *stored(client, engine, data)]
             plays(directory)
@@ -95,6 +103,7 @@ def plays(directory: Path, items: int = 0) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     text = (HEAD + LOOP + REPORT).format(work=directory, python=sys.executable, items=items)
     (directory / "converge.yml").write_text(text)
+    (directory / LAUNCHED).write_text(NOTHING)
     (directory / "hosts.yml").write_text("lb: {hosts: {lb1: {lb_fqdns: [], lb_shards: []}}}\n")
 
 
@@ -183,6 +192,41 @@ def ended(client: Client, engine: Engine) -> Job:
     eventually(lambda: engine.all(query)[0].ended_at is not None, "the end of a job", 240)
     job: Job = engine.all(query)[0]
     return job
+
+
+def launched(client: Client, directory: Path) -> Row:
+    """Return the time from a launch's request to its first event, and to the first output of ansible-playbook."""
+    inventory = client.create("inventories", name="bench", source="static", hosts={"lb1": {}})["id"]
+    template = client.create("templates", name="Bench", playbook=LAUNCHED, inventory_id=inventory)["id"]
+
+    def launch() -> float:
+        began = time.perf_counter()
+        job = client.call("POST", f"/templates/{template}/launch", 202, json={})["jobs"][0]["id"]
+        while not client.call("GET", f"/jobs/{job}/events")["items"]:
+            time.sleep(0.01)
+        found = time.perf_counter() - began
+        eventually(lambda: client.call("GET", f"/jobs/{job}")["ended_at"] is not None, "the end of a launch")
+        return found
+
+    def bare() -> float:
+        began = time.perf_counter()
+        command = ["ansible-playbook", "-i", "lb1,", LAUNCHED]
+        with subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.read(1)
+            found = time.perf_counter() - began
+            process.stdout.read()
+        return found
+
+    fleet.say("launches of a template and ansible-playbook in turn")
+    pairs = [(launch(), bare()) for _ in range(ROUNDS + 1)][1:]
+    ours, plain = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return Row(
+        "from a launch's request to its first event",
+        seconds(ours),
+        f"{seconds(plain)} until ansible-playbook prints",
+        ours / plain,
+    )
 
 
 def many(client: Client, engine: Engine, directory: Path) -> Row:

@@ -30,6 +30,7 @@ MODULES = {
     "jobs": "hostctl.jobs:jobs",
     "leases": "hostctl.leases:leases",
     "templates": "hostctl.templates:templates",
+    "workflows": "hostctl.workflows:workflows",
 }
 
 

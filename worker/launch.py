@@ -18,10 +18,11 @@ from api.core.kind import registry
 from api.jobs.claim import Busy
 from api.jobs.finish import Ending, abandon, finish
 from api.launch.claim import Taken, claim, nodes_behind
+from api.launch.data import MOST_TOLD, told
 from api.launch.documents import document_of
 from api.launch.models import Launch
 from api.launch.parts import credentials_of
-from worker import processes
+from worker import processes, workflows
 from worker.checkout import Unusable, place
 from worker.context import Context, wake
 from worker.events import EventLog
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 #: The playbook of an ad-hoc run, in its private directory, and the variable that holds the module's arguments.
 ADHOC, ARGUMENTS = "ad-hoc.yml", "hostreeve_arguments"
+#: What most playbooks tell with set_stats.
+EMPTY: dict[str, Any] = {}
 
 
 def is_one(context: Context, job_id: uuid.UUID) -> bool:
@@ -63,12 +66,17 @@ def carry_out(context: Context, job_id: uuid.UUID) -> None:
         _end(context, taken, Ending(reason="worker_error"))
     finally:
         lease.stop()
+    workflows.go_on(context, job_id)
     wake(context, taken.tokens)
 
 
-def _end(context: Context, taken: Taken, ending: Ending) -> None:
+def _end(context: Context, taken: Taken, ending: Ending, data: dict[str, Any] | None = EMPTY) -> None:
+    def end(session: Session) -> None:
+        if finish(session, taken, ending) and data != EMPTY:
+            session.execute(sa.update(Launch).where(Launch.job_id == taken.job_id).values(data=data))
+
     try:
-        attempt(context, lambda session: finish(session, taken, ending))
+        attempt(context, end)
     except sa.exc.SQLAlchemyError:
         log.exception("launch could not be ended; the sweeper will", job=str(taken.job_id))
 
@@ -134,6 +142,7 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
         except Unusable as error:
             problem = f"project: {error}"
             log_.say(problem)
+    data = _data(recap, log_)
     if stop.reason == "lease_lost":
         log_.close()
         attempt(context, lambda session: abandon(session, taken.job_id, "lease_lost"))
@@ -154,7 +163,18 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
             truncated=log_.truncated,
             events_sha256=log_.close(),
         ),
+        data,
     )
+
+
+def _data(recap: Recap, log_: EventLog) -> dict[str, Any] | None:
+    """Return what the playbook told with set_stats, as far as it is kept; the output says what is not."""
+    data, refused = told(recap.told)
+    if data is None:
+        log_.say(f"set_stats: more than {MOST_TOLD} bytes, or no plain values: nothing of it is kept")
+    elif refused:
+        log_.say(f"set_stats: these cannot be variables and are not kept: {', '.join(refused)}")
+    return data
 
 
 def _document(session: Session, row: Launch, taken: Taken) -> dict[str, Any]:

@@ -32,12 +32,15 @@ class Recap:
         self.messages: dict[str, str] = {}
         self.stats: dict[str, dict[str, int]] | None = None
         self.seconds: dict[str, float] = {}
+        #: what set_stats told
+        self.told: Any = {}
 
     def take(self, event: dict[str, Any]) -> None:
         """Look at an event."""
         name, data = event.get("event"), event.get("event_data") or {}
         if name == "playbook_on_stats":
             self.stats = _stats(data)
+            self.told = data.get("artifact_data") or {}
         if not isinstance(host := data.get("host"), str):
             return
         self.seconds[host] = self.seconds.get(host, 0.0) + float(data.get("duration") or 0)

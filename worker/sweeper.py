@@ -1,4 +1,4 @@
-"""The sweeper's process: sweeps, and fires schedules, every few seconds until SIGTERM."""
+"""The sweeper's process: sweeps, fires schedules and takes workflows on, every few seconds until SIGTERM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from api.jobs.retention import forget
 from api.jobs.steer import OVER
 from api.jobs.sweep import purge, sweep
 from api.launch import schedules
-from worker import processes
+from worker import processes, workflows
 from worker.context import Context
 
 #: Seconds between two purges.
@@ -86,6 +86,7 @@ def once(context: Context, purging: bool = False) -> None:
         for job_id in found:
             context.publish(job_id)
         fire_due(context)
+        workflows.go_on(context)
         if purging:
             with context.maker() as session, session.begin():
                 purge(session, context.settings.audit_days)

@@ -1,4 +1,4 @@
-"""Retention of jobs: what ended long ago goes, with its hosts, its resources and its files."""
+"""Retention of jobs: what ended long ago goes, with its hosts, its resources and its files; and runs of workflows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from api.core.db import now
 from api.jobs.models import Delivery, Job
 from api.jobs.steer import OVER
+from api.workflow.models import WorkflowRun
 
 #: Jobs that go in one transaction; what is left goes with the next purge.
 MOST = 1000
 
 
 def forget(session: Session, days: int) -> list[uuid.UUID]:
-    """Delete the jobs that ended more than ``days`` days ago, if ``days`` is not 0; return their ids.
+    """Delete jobs and runs of workflows that ended more than ``days`` days ago, if that is not 0; return the jobs' ids.
 
     A job whose failure a resource still waits with stays: it tells why. The audit keeps its record of each.
     """
@@ -26,6 +27,11 @@ def forget(session: Session, days: int) -> list[uuid.UUID]:
     told = sa.exists().where(Delivery.job_id == Job.id)
     old = sa.select(Job.id).where(Job.state.in_(OVER), Job.ended_at < now() - timedelta(days=days), ~told)
     ids = list(session.scalars(old.order_by(Job.ended_at).limit(MOST)))
+    ended = sa.select(WorkflowRun.id).where(WorkflowRun.ended_at < now() - timedelta(days=days))
+    ended = ended.order_by(WorkflowRun.ended_at).limit(MOST)
+    session.execute(
+        sa.delete(WorkflowRun).where(WorkflowRun.id.in_(ended)).execution_options(synchronize_session=False)
+    )
     if ids:
         session.execute(sa.delete(Job).where(Job.id.in_(ids)).execution_options(synchronize_session=False))
     return ids

@@ -70,6 +70,13 @@ class LaunchBody(Checked):
     queue = Text(metadata={"description": "of the workers that are to run it", "example": "eu"})
 
 
+class WorkflowLaunchBody(Checked):
+    """What a run of a workflow is given."""
+
+    check = Bool(load_default=False, metadata={"description": "every launch in check mode"})
+    variables = Object(load_default=dict, metadata={"description": "for every step that asks for them"})
+
+
 class AdhocBody(Checked):
     """A module, its arguments, and where."""
 

@@ -72,11 +72,11 @@ def variables(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("must be at most 500 variables")
     for name in value:
         variable(name)
-    _no_marks(value)
+    no_marks(value)
     return value
 
 
-def _no_marks(value: Any) -> None:
+def no_marks(value: Any) -> None:
     """Refuse keys by which ansible-core's JSON says what a value is, such as one that may be evaluated."""
     if isinstance(value, dict):
         if marks := [key for key in value if key.startswith("__ansible")]:
@@ -84,14 +84,14 @@ def _no_marks(value: Any) -> None:
         value = list(value.values())
     if isinstance(value, list):
         for inner in value:
-            _no_marks(inner)
+            no_marks(inner)
 
 
 def arguments(value: dict[str, Any]) -> dict[str, Any]:
     """Return a module's arguments; those that begin with _ are between Ansible and its modules."""
     if len(value) > 100 or not all(VARIABLE.fullmatch(name) for name in value):
         raise ValueError("must be at most 100 names of lower-case letters, digits and _")
-    _no_marks(value)
+    no_marks(value)
     return value
 
 

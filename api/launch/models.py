@@ -31,6 +31,8 @@ class Launch(Base):
     #: launches of one turn run one after the other, the oldest first
     turn_id: Mapped[uuid.UUID | None]
     relaunch_of: Mapped[uuid.UUID | None]
+    #: the run of a workflow whose step it is
+    workflow_run_id: Mapped[uuid.UUID | None]
     #: name of the API key, or of the schedule
     requested_by: Mapped[str] = mapped_column(sa.String(128), default="")
     #: of an ad-hoc run; then there is no playbook
@@ -60,8 +62,15 @@ class Launch(Base):
     #: names and, as encrypted JSON, the values of variables that nobody may read
     secret_names: Mapped[list[str]] = mapped_column(default=list)
     secrets: Mapped[str | None] = mapped_column(Secret)
+    #: what its playbook told with set_stats; null: more than is kept
+    data: Mapped[dict[str, Any] | None] = mapped_column(JsonObject, default=dict)
 
-    __table_args__ = (sa.Index(None, "template_id"), sa.Index(None, "schedule_id"), sa.Index(None, "turn_id"))
+    __table_args__ = (
+        sa.Index(None, "template_id"),
+        sa.Index(None, "schedule_id"),
+        sa.Index(None, "turn_id"),
+        sa.Index(None, "workflow_run_id"),
+    )
 
 
 class Firing(Base):
@@ -75,4 +84,5 @@ class Firing(Base):
     result: Mapped[str] = mapped_column(sa.String(16))
     message: Mapped[str] = mapped_column(sa.Text, default="")
     job_id: Mapped[uuid.UUID | None]
+    workflow_run_id: Mapped[uuid.UUID | None]
     created_at: Mapped[datetime] = mapped_column(default=now)

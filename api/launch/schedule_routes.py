@@ -50,6 +50,7 @@ class FiringSchema(ma.Schema):
     )
     message = ma.fields.String(required=True)
     job_id = ma.fields.UUID(required=True, allow_none=True)
+    workflow_run_id = ma.fields.UUID(required=True, allow_none=True)
     created_at = ma.fields.AwareDateTime(required=True)
 
 

@@ -20,9 +20,12 @@ from api.core.kind import registry
 from api.jobs.models import Job
 from api.jobs.sql import clock, insert, read_clock
 from api.launch import rules
+from api.launch.body import WorkflowLaunchBody, refers
 from api.launch.kinds.schedule import Schedule, body_of, following
 from api.launch.models import Firing, Launch
 from api.launch.start import LIVE, launch
+from api.workflow.models import WorkflowRun
+from api.workflow.runs import start
 
 #: How late a firing may be before it counts as missed, and how many launches of a schedule may wait.
 GRACE, MOST_WAITING = timedelta(seconds=60), 10
@@ -75,7 +78,11 @@ def fire(session: Session, id_: uuid.UUID) -> Firing | None:
         kind="schedule",
         resource_id=id_,
         before=None,
-        after={"fires_at": latest.isoformat(), "message": mine.message},
+        after={
+            "fires_at": latest.isoformat(),
+            "message": mine.message,
+            "workflow_run_id": refers(mine.workflow_run_id),
+        },
         result=mine.result,
         duration_ms=0,
         job_ids=[mine.job_id] if mine.job_id else [],
@@ -84,11 +91,16 @@ def fire(session: Session, id_: uuid.UUID) -> Firing | None:
 
 
 def _launch(session: Session, row: Schedule, firing: Firing) -> None:
-    template = session.get_one(registry["template"].model, row.template_id)
-    turn = row.id if row.overlap == "queue" else None
+    who = f"schedule {row.name}"
     try:
         with session.begin_nested():
-            who = f"schedule {row.name}"
+            if row.workflow_id is not None:
+                workflow = session.get_one(registry["workflow"].model, row.workflow_id)
+                said = WorkflowLaunchBody().load(row.parameters)
+                firing.workflow_run_id = start(session, workflow, who, schedule_id=row.id, **said)[0].id
+                return
+            template = session.get_one(registry["template"].model, row.template_id)
+            turn = row.id if row.overlap == "queue" else None
             job, _ = launch(session, template, body_of(row), who, schedule_id=row.id, turn_id=turn)
         firing.job_id = job.id
     except ApiError as error:
@@ -112,6 +124,9 @@ def _in_the_way(session: Session, row: Schedule) -> str:
         .where(Launch.schedule_id == row.id, Job.state.in_(LIVE))
     )
     alive, queued = session.execute(live).one()
+    if row.workflow_id is not None:
+        runs = sa.select(WorkflowRun.id).where(WorkflowRun.schedule_id == row.id, WorkflowRun.state == "running")
+        return "the run of before has not ended" if session.scalar(runs.limit(1)) else ""
     if row.overlap == "skip" and alive:
         return "the launch of before has not ended"
     return f"{queued} launches wait already" if queued >= MOST_WAITING else ""

@@ -31,6 +31,7 @@ class LaunchSchema(ma.Schema):
     schedule_id = ma.fields.UUID(required=True, allow_none=True)
     turn_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "runs after others of this turn"})
     relaunch_of = ma.fields.UUID(required=True, allow_none=True)
+    workflow_run_id = ma.fields.UUID(required=True, allow_none=True, metadata={"x-refers-to": "workflow-runs"})
     requested_by = ma.fields.String(required=True)
     module = ma.fields.String(required=True)
     arguments = ma.fields.Dict(required=True)
@@ -50,6 +51,9 @@ class LaunchSchema(ma.Schema):
     queue = ma.fields.String(required=True, metadata={"description": "of the workers that run it"})
     credentials = ma.fields.List(ma.fields.String(), required=True)
     variables = ma.fields.Dict(required=True, metadata={"description": "secret ones as ***"})
+    data = ma.fields.Dict(
+        required=True, allow_none=True, metadata={"description": "what it told with set_stats; null: too much"}
+    )
 
 
 class LaunchQuery(PageQuery):
@@ -57,6 +61,7 @@ class LaunchQuery(PageQuery):
 
     template_id = Uuid()
     schedule_id = Uuid()
+    workflow_run_id = Uuid()
 
 
 def dump(row: Any) -> dict[str, Any]:

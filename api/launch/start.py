@@ -28,13 +28,22 @@ SAME = (
 
 
 def launch(
-    session: Session, template: Any, body: dict[str, Any], who: str, *, schedule_id: Any = None, turn_id: Any = None
+    session: Session,
+    template: Any,
+    body: dict[str, Any],
+    who: str,
+    *,
+    schedule_id: Any = None,
+    turn_id: Any = None,
+    workflow_run_id: Any = None,
+    check: bool = False,
 ) -> tuple[Job, Launch]:
-    """Queue a launch of a template; ``who`` asked for it.
+    """Queue a launch of a template; ``who`` asked for it. ``check``: in check mode, whatever the template says.
 
     ApiError: 422 names what may not be set and what was answered wrongly, 409 if the template refuses a second launch.
     """
     fields, secrets = merged(template, body)
+    fields["check"] = check or fields["check"]
     if fields["inventory_id"] is not None and session.get(registry["inventory"].model, fields["inventory_id"]) is None:
         raise not_found("inventory_id", "There is no such inventory.")
     credentials_of(session, fields["credentials"])
@@ -45,6 +54,7 @@ def launch(
         template=template.name,
         schedule_id=schedule_id,
         turn_id=template.id if template.concurrency == "queue" else turn_id,
+        workflow_run_id=workflow_run_id,
         playbook=template.playbook,
         project_id=template.project_id,
         requested_by=who,

@@ -15,6 +15,8 @@ from api.launch.grammar import prose, variable
 TYPES = ("text", "textarea", "password", "integer", "float", "choice", "multiple_choice")
 TEXTS = ("text", "textarea", "password")
 CHOICES = ("choice", "multiple_choice")
+#: Why an answer is refused that is not there.
+MISSING = "must be answered"
 MOST_QUESTIONS, MOST_CHOICES, LONGEST_ANSWER = 100, 200, 65_536
 FIELDS = {"variable", "question", "description", "type", "required", "min", "max", "default", "choices"}
 
@@ -151,7 +153,7 @@ def answers(survey: list[dict[str, Any]], given: dict[str, Any]) -> tuple[dict[s
             value = question["default"]
         if value is None:
             if question["required"]:
-                errors[name] = ["must be answered"]
+                errors[name] = [MISSING]
             continue
         try:
             found[name] = answer(question, value)

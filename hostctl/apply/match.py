@@ -35,7 +35,8 @@ class Finder:
     def find(self, item: Item) -> Row | None:
         """Return the row that an item means, or None; Failure if several could be meant, or an item before has it."""
         kind = item.kind
-        if kind.parent and parent_of(item) is None:
+        # Some kinds have rows without a parent; one that is named and not there yet has no rows.
+        if kind.parent and (item.parent or kind.parent in item.references) and parent_of(item) is None:
             return None
         row: Row | None
         if item.given_name:

@@ -37,6 +37,16 @@ HOSTS = [*NAMES, "a", "a..example", "-x.example", "WWW.acme.example", "a.acme.ex
 
 TITLES = ["", " a", "a\nb", "\x7f", "x" * 101]
 
+APPROVAL = {"name": "ask", "type": "approval", "question": "Go on?", "timeout": 0, "converge": "all",
+            "success": [], "failure": [], "always": []}  # fmt: skip
+
+
+def node(world: Any, **fields: Any) -> Body:
+    """Return a node of a workflow that launches the world's template."""
+    return {"name": "first", "type": "launch", "template_id": world["template"], "parameters": {}, "converge": "all",
+            "success": [], "failure": [], "always": [], **fields}  # fmt: skip
+
+
 SAMPLES: dict[str, Sample] = {
     "region": Sample(lambda world, n: {"name": f"region-{letters(n)}"}, wrong={"name": NAMES}),
     "cluster": Sample(
@@ -281,6 +291,33 @@ SAMPLES: dict[str, Sample] = {
             "secret_answers": ["", "[]", "x", "{}x", '{"a": "\\u0000"}'],
         },
         free=("parameters",),
+    ),
+    "workflow": Sample(
+        lambda world, n: {"name": f"Workflow {n}", "nodes": [node(world, success=["ask"]), APPROVAL]},
+        change={"secret_answers": '{"first": {"password": "never shown"}}', "description": "Two\nlines"},
+        wrong={
+            "name": TITLES,
+            "nodes": [
+                [],
+                [{}],
+                [APPROVAL, APPROVAL],
+                [{**APPROVAL, "name": "A"}],
+                [{**APPROVAL, "type": "job"}],
+                [{**APPROVAL, "nope": 1}],
+                [{**APPROVAL, "parameters": {}}],
+                [{**APPROVAL, "timeout": -1}],
+                [{**APPROVAL, "timeout": True}],
+                [{**APPROVAL, "question": "\x7f"}],
+                [{**APPROVAL, "converge": "some"}],
+                [{**APPROVAL, "success": ["nobody"]}],
+                [{**APPROVAL, "success": ["ask"]}],
+                [{**APPROVAL, "success": "ask"}],
+                [{"name": "a"}],
+                [{"name": "a", "template_id": "x"}],
+                [{"name": "a", "template_id": "00000000-0000-4000-8000-000000000001"}],
+            ],
+            "secret_answers": ["", "[]", '{"nobody": {}}', '{"ask": {}}'],
+        },
     ),
 }
 

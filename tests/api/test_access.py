@@ -43,6 +43,13 @@ OTHERS = {
     "GET /schedules/preview": ("schedule:read", True),
     "GET /schedules/<uuid:id>/preview": ("schedule:read", True),
     "GET /schedules/<uuid:id>/firings": ("schedule:read", True),
+    "POST /workflows/<uuid:id>/launch": ("workflow:launch", True),
+    "GET /workflow-runs": ("workflow:read", True),
+    "GET /workflow-runs/<uuid:id>": ("workflow:read", True),
+    "POST /workflow-runs/<uuid:id>/cancel": ("workflow:cancel", True),
+    "POST /workflow-runs/<uuid:id>/resume": ("workflow:launch", True),
+    "POST /workflow-runs/<uuid:id>/steps/<step>/approve": ("workflow:approve", True),
+    "POST /workflow-runs/<uuid:id>/steps/<step>/deny": ("workflow:approve", True),
     "GET /inventories/<uuid:id>/script": ("inventory:read", True),
     "GET /leases": ("lease:read", True),
     "POST /leases": ("lease:write", True),
@@ -142,5 +149,5 @@ def test_scopes_in_the_description_are_the_truth(world):
         method, path = route.split()
         if path == "/metrics":
             continue
-        operation = paths[path.replace("<uuid:id>", "{id}")][method.lower()]
+        operation = paths[path.replace("<uuid:id>", "{id}").replace("<step>", "{step}")][method.lower()]
         assert operation["x-scope"] == scope, route

@@ -25,6 +25,8 @@ from api.jobs.models import Job
 from tests.api.conftest import Rest
 from tests.jobs.conftest import Engine, engine, prepare  # noqa: F401 - fixtures
 from tests.jobs.working import Work
+from tests.launch.flow import Flow
+from worker.context import Context
 
 #: A play that runs here, on whatever hosts the launch has.
 LOCAL = """
@@ -87,6 +89,7 @@ ON_BOTH = (
     "test_a_launch_runs_and_is_told",
     "test_turns",
     "test_a_launch_takes_the_leases_of_its_hosts",
+    "test_a_workflow_runs",
 )
 
 
@@ -175,3 +178,13 @@ def free_ports() -> int:
 def answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def flow(engine: Engine) -> Flow:  # noqa: F811
+    """Workflows of a template that nobody runs."""
+    with engine.maker.begin() as session:
+        key = issue(session, "operator", ["*"], ["*"])[1]
+    rest = Rest(create_app(engine.settings), key)
+    context = Context(engine.settings, engine.maker.kw["bind"], engine.maker, engine.published.append)
+    return Flow(engine, rest, context, rest.make("templates", name="Any", playbook="site.yml"))

@@ -1,4 +1,4 @@
-"""Schedule: a template that is launched by the clock."""
+"""Schedule: a template or a workflow that is launched by the clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from api.core.fields import plain
 from api.core.kind import Kind, registry
 from api.jobs.sql import read_clock
 from api.launch import rules
-from api.launch.body import LaunchBody, merged
+from api.launch.body import LaunchBody, WorkflowLaunchBody, merged
 from api.launch.grammar import label, prose
 
 LONGEST_ANSWERS = 65_536
@@ -39,11 +39,13 @@ def secret_answers(value: str) -> str:
 
 
 class Schedule(Resource, Base):
-    """When a template is launched, and how."""
+    """When a template or a workflow is launched, and how."""
 
     __tablename__ = "schedule"
 
-    template_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("template.id"), info={"once": True})
+    #: one of both
+    template_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("template.id"), info={"once": True})
+    workflow_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("workflow.id"), index=True, info={"once": True})
     name: Mapped[str] = mapped_column(Name, unique=True, info={"check": label, "example": "Every night"})
     description: Mapped[str] = mapped_column(sa.Text, default="", info={"check": prose})
     rule: Mapped[str] = mapped_column(
@@ -85,17 +87,12 @@ def body_of(row: Any) -> dict[str, Any]:
 
 def validate(session: Session, row: Any) -> None:
     """Refuse what could not be launched now, and find the next firing if its times changed."""
-    template = session.get_one(registry["template"].model, row.template_id)
-    secret = {question["variable"] for question in template.survey if question["type"] == "password"}
-    given = row.parameters.get("answers")
-    if open_ := secret & (given.keys() if isinstance(given, dict) else set()):
-        raise invalid("parameters", f"{min(open_)} is a secret; it belongs into secret_answers")
+    if (row.template_id is None) is (row.workflow_id is None):
+        raise invalid("template_id", "or workflow_id is needed, and not both")
     try:
-        merged(template, body_of(row))
+        _check_template(session, row) if row.template_id else _check_workflow(session, row)
     except ma.ValidationError as error:
         raise _refused(error.messages) from None
-    except ApiError as error:
-        raise _refused(error.details["json"]) from None
     moment = read_clock(session)
     row.starts_at = (row.starts_at or moment).astimezone(UTC).replace(second=0, microsecond=0)
     attributes = sa.inspect(row).attrs
@@ -103,6 +100,33 @@ def validate(session: Session, row: Any) -> None:
         row.next_at = following(row, moment) if row.enabled else None
         if row.enabled and row.next_at is None:
             raise invalid("rule", "never fires")
+
+
+def _check_template(session: Session, row: Any) -> None:
+    template = session.get_one(registry["template"].model, row.template_id)
+    secret = {question["variable"] for question in template.survey if question["type"] == "password"}
+    given = row.parameters.get("answers")
+    if open_ := secret & (given.keys() if isinstance(given, dict) else set()):
+        raise invalid("parameters", f"{min(open_)} is a secret; it belongs into secret_answers")
+    try:
+        merged(template, body_of(row))
+    except ApiError as error:
+        raise _refused(error.details["json"]) from None
+
+
+def _check_workflow(session: Session, row: Any) -> None:
+    # What follows knows of schedules.
+    from api.workflow.runs import acceptable
+
+    if row.overlap == "queue":
+        raise invalid("overlap", "must be skip: runs of a workflow do not wait for one another")
+    if row.secret_answers is not None:
+        raise invalid("secret_answers", "belong to the workflow")
+    workflow = session.get_one(registry["workflow"].model, row.workflow_id)
+    try:
+        acceptable(session, workflow, WorkflowLaunchBody().load(row.parameters)["variables"])
+    except ApiError as error:
+        raise _refused(error.details["json"]) from None
 
 
 def following(row: Any, after: datetime) -> datetime | None:
@@ -132,7 +156,7 @@ KIND = registry.add(
         plural="schedules",
         parent="template_id",
         platform=True,
-        filters=("template_id",),
+        filters=("template_id", "workflow_id"),
         actions={"enable": enable, "disable": disable},
         validate=validate,
     )

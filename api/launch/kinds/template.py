@@ -10,7 +10,7 @@ from ansible_collections.hostreeve.hosting.plugins.module_utils.grammar import s
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from api.core.db import Base, JsonObject, JsonObjects, Name, Resource
-from api.core.errors import invalid, not_found
+from api.core.errors import ApiError, invalid, not_found
 from api.core.kind import Kind, registry
 from api.core.state import state
 from api.jobs.queue import DEFAULT
@@ -69,6 +69,14 @@ def validate(session: Session, row: Any) -> None:
         raise invalid("playbook", f"must be one of {', '.join(known)}, or of a project")
 
 
+def before_delete(session: Session, row: Any) -> None:
+    """Keep what workflows name."""
+    used = session.scalars(sa.select(registry["workflow"].model.nodes))
+    if any(node.get("template_id") == str(row.id) for nodes in used for node in nodes):
+        raise ApiError(409, "This template is in use; take it out of the workflows first.",
+                       details={"has": ["workflows"]})  # fmt: skip
+
+
 KIND = registry.add(
     Kind(
         Template,
@@ -76,5 +84,6 @@ KIND = registry.add(
         platform=True,
         filters=("playbook",),
         validate=validate,
+        before_delete=before_delete,
     )
 )

@@ -76,10 +76,13 @@ def blueprints() -> list[Any]:
     from api.jobs.routes import inventory, shards
     from api.launch import routes as launch
     from api.launch.schedule_routes import blp as schedules
+    from api.plan import drift_routes as drift
+    from api.plan import routes as plan
 
     kinds = [routes.blueprint_for(kind) for kind in registry]
     launching = [launch.templates, launch.adhoc, launch.launches, launch.scripts, schedules]
-    return [*kinds, api_keys, audit, follow.jobs, shards, inventory, leases, *launching]
+    planning = [plan.shards, plan.templates, plan.plans, drift.shards, drift.blp]
+    return [*kinds, api_keys, audit, follow.jobs, shards, inventory, leases, *launching, *planning]
 
 
 def _schema_name(schema: Any) -> str:

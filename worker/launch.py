@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ from api.launch.claim import Taken, claim, nodes_behind
 from api.launch.documents import document_of, give
 from api.launch.models import Launch
 from api.launch.parts import credentials_of
+from api.plan import inputs, life
+from api.plan.models import Plan
+from api.plan.revision import revision_of
 from worker import processes
+from worker.bound import Refused, verify
 from worker.checkout import Unusable, place
 from worker.context import Context, wake
 from worker.events import EventLog
@@ -29,10 +34,13 @@ from worker.handover import Mask, hand_over
 from worker.lease import Lease
 from worker.pattern import hosts_of
 from worker.playbook import Extras, play, private_directory
-from worker.reporter import Recap, attempt
+from worker.predict import Found, judge, predict
+from worker.reporter import attempt
 
 log = structlog.get_logger(__name__)
 
+#: A plan is of the job that checks, and of the one that applies it.
+OF_PLAN = (Plan.job_id, Plan.apply_job_id)
 #: The playbook of an ad-hoc run, in its private directory, and the variable that holds the module's arguments.
 ADHOC, ARGUMENTS = "ad-hoc.yml", "hostreeve_arguments"
 
@@ -66,9 +74,14 @@ def carry_out(context: Context, job_id: uuid.UUID) -> None:
     wake(context, taken.tokens)
 
 
-def _end(context: Context, taken: Taken, ending: Ending) -> None:
+def _end(context: Context, taken: Taken, ending: Ending, before: Callable[[Session], None] | None = None) -> None:
+    def work(session: Session) -> None:
+        if before is not None:
+            before(session)
+        finish(session, taken, ending)
+
     try:
-        attempt(context, lambda session: finish(session, taken, ending))
+        attempt(context, work)
     except sa.exc.SQLAlchemyError:
         log.exception("launch could not be ended; the sweeper will", job=str(taken.job_id))
 
@@ -100,6 +113,9 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
     with context.maker() as session:
         try:
             document = _document(session, row, taken)
+            plan = session.scalar(sa.select(Plan).where(sa.or_(*(id_ == row.job_id for id_ in OF_PLAN))))
+            hosts = hosts_of(document, row.limit)
+            parts = inputs.of_launch(session, row, document, hosts) if plan else {}
             credentials = credentials_of(session, row.credentials)
             project = _project(session, row)
         except (LookupError, ApiError) as error:
@@ -107,15 +123,18 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
             _end(context, taken, Ending(reason=reason))
             return
     secrets = orjson.loads(row.secrets) if row.secrets else {}
-    log_, recap, mask = EventLog(settings.data_dir.resolve() / "jobs", str(taken.job_id)), Recap(), Mask(())
-    status, problem = "failed", ""
+    log_, found, mask = EventLog(settings.data_dir.resolve() / "jobs", str(taken.job_id)), Found(), Mask(())
+    status, problem, checks = "failed", "", plan is not None and plan.job_id == row.job_id
+    refused: Refused | None = None
 
     def on_event(event: dict[str, Any]) -> bool:
         stop.heard()
         try:
             event = mask(event)
             log_.append(event)
-            recap.take(event)
+            found.recap.take(event)
+            if checks:
+                found.prediction.take(event)
         except Exception:
             log.exception("event not understood", job=str(taken.job_id))
             log_.lost = True
@@ -126,34 +145,51 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
         given = hand_over(directory, credentials, secrets)
         mask = Mask(given.hidden)
         try:
-            where, playbook = _playbook(context, row, project, directory)
+            where, playbook, commit = _playbook(context, row, project, directory)
             extras = Extras(where, [*_options(row), *given.options], given.environment, given.ssh_key)
+            if plan is not None:
+                parts["revision"] = revision_of(where, commit)
+            if plan is not None and not checks:
+                if moved := inputs.moved(plan, parts):
+                    raise Refused(moved)
+                again = predict(settings, playbook, directory, stop, log_, extras=extras, mask=mask, again=True)
+                _begin(context, plan, again, stop.reason)
             if not stop.reason:
                 status, _ = play(settings, playbook, directory, on_event, stop, extras=extras)
         except Unusable as error:
             problem = f"project: {error}"
             log_.say(problem)
+        except Refused as error:
+            refused = error
     if stop.reason == "lease_lost":
         log_.close()
         attempt(context, lambda session: abandon(session, taken.job_id, "lease_lost"))
         return
-    reason = problem or stop.reason or ("run_failed" if recap.stats is None and status != "successful" else "")
-    if not reason and (bad := recap.bad()):
-        reason = "host_failed: " + ", ".join(bad)
-    if not reason and status != "successful":
-        reason = "run_failed"
-    _end(
-        context,
-        taken,
-        Ending(
-            reason=reason,
-            hosts=recap.hosts(),
-            by_host=True,
-            events_lost=log_.lost,
-            truncated=log_.truncated,
-            events_sha256=log_.close(),
-        ),
+    ending = Ending(
+        reason=problem or judge(found, status, stop, log_),
+        hosts=found.recap.hosts(),
+        by_host=True,
+        events_lost=log_.lost,
+        truncated=log_.truncated,
+        events_sha256=log_.close(),
     )
+
+    def of_plan(session: Session) -> None:
+        if plan is not None and refused is not None:
+            ending.reason = life.refused(session, plan, refused.parts, str(refused))
+        elif plan is not None and checks and not ending.reason:
+            life.ready(session, plan, parts, found.prediction, hosts)
+
+    _end(context, taken, ending, of_plan)
+
+
+def _begin(context: Context, plan: Plan, again: Found, stopped: str) -> None:
+    """Let the run of a plan begin, unless it would do something else now than what was approved. Raises Refused."""
+    if stopped:
+        return
+    verify(plan, again)
+    if not attempt(context, lambda session: life.began(session, plan)):
+        raise Refused([], "it is not to be applied any longer")
 
 
 def _document(session: Session, row: Launch, taken: Taken) -> dict[str, Any]:
@@ -182,20 +218,20 @@ def _project(session: Session, row: Launch) -> Any:
     return project
 
 
-def _playbook(context: Context, row: Launch, project: Any, directory: Path) -> tuple[Path, str]:
-    """Return (directory, playbook), and record what exactly is run. Raises Unusable."""
+def _playbook(context: Context, row: Launch, project: Any, directory: Path) -> tuple[Path, str, str]:
+    """Return (directory, playbook, commit of a repository), and record what exactly is run. Raises Unusable."""
     if row.module:
         # The arguments come as a variable, so that what a user typed in them is no template.
         task = {"name": row.module, row.module: None, "args": "{{ %s }}" % ARGUMENTS}
         plays = [{"name": "Ad hoc", "hosts": "all", "gather_facts": False, "become": row.become, "tasks": [task]}]
         (directory / ADHOC).write_text(yaml.safe_dump(plays, sort_keys=False))
-        return directory, ADHOC
+        return directory, ADHOC, ""
     where, revision = place(context.settings, project, directory)
     if not (where / row.playbook).is_file():
         raise Unusable(f"there is no playbook {row.playbook}")
     with context.maker() as session, session.begin():
         session.execute(sa.update(Launch).where(Launch.job_id == row.job_id).values(revision=revision))
-    return where, row.playbook
+    return where, row.playbook, revision if project is not None and project.source == "git" else ""
 
 
 def _options(row: Launch) -> list[str]:

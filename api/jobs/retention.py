@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.core.db import now
 from api.jobs.models import Delivery, Job
 from api.jobs.steer import OVER
+from api.plan.models import Plan
 
 #: Jobs that go in one transaction; what is left goes with the next purge.
 MOST = 1000
@@ -19,13 +20,16 @@ MOST = 1000
 def forget(session: Session, days: int) -> list[uuid.UUID]:
     """Delete the jobs that ended more than ``days`` days ago, if ``days`` is not 0; return their ids.
 
-    A job whose failure a resource still waits with stays: it tells why. The audit keeps its record of each.
+    A job whose failure a resource still waits with stays: it tells why. The audit keeps its record of each. Plans that
+    nothing can become of any longer go as well.
     """
     if not days:
         return []
     told = sa.exists().where(Delivery.job_id == Job.id)
     old = sa.select(Job.id).where(Job.state.in_(OVER), Job.ended_at < now() - timedelta(days=days), ~told)
     ids = list(session.scalars(old.order_by(Job.ended_at).limit(MOST)))
+    over = Plan.state.in_(("failed", "rejected", "applied", "stale"))
+    session.execute(sa.delete(Plan).where(over, Plan.created_at < now() - timedelta(days=days)))
     if ids:
         session.execute(sa.delete(Job).where(Job.id.in_(ids)).execution_options(synchronize_session=False))
     return ids

@@ -11,4 +11,6 @@ from api.core.kind import registry
 for _module in pkgutil.iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 import_module("api.launch.kinds")
+# No kinds, but tables like theirs.
+import_module("api.plan.models")
 registry.close()

@@ -23,6 +23,7 @@ from api.launch import rules
 from api.launch.kinds.schedule import Schedule, body_of, following
 from api.launch.models import Firing, Launch
 from api.launch.start import LIVE, launch
+from api.plan.start import plan_template
 
 #: How late a firing may be before it counts as missed, and how many launches of a schedule may wait.
 GRACE, MOST_WAITING = timedelta(seconds=60), 10
@@ -89,7 +90,11 @@ def _launch(session: Session, row: Schedule, firing: Firing) -> None:
     try:
         with session.begin_nested():
             who = f"schedule {row.name}"
-            job, _ = launch(session, template, body_of(row), who, schedule_id=row.id, turn_id=turn)
+            if template.approval == "none":
+                job, _ = launch(session, template, body_of(row), who, schedule_id=row.id, turn_id=turn)
+            else:
+                _, job = plan_template(session, template, body_of(row), who, schedule_id=row.id, turn_id=turn)
+                firing.result, firing.message = "planned", "a plan is made, which waits for its approval"
         firing.job_id = job.id
     except ApiError as error:
         firing.result, firing.message = "refused", f"{error.message} {_names(error.details)}".strip()

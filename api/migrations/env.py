@@ -14,7 +14,8 @@ import api.core.idempotency
 import api.jobs.models
 import api.jobs.terminal
 import api.kinds
-import api.launch.models  # noqa: F401 - every table must be known
+import api.launch.models
+import api.plan.models  # noqa: F401 - every table must be known
 from api.core.crypto import Secret
 from api.core.db import Base, JsonList, JsonMap, JsonObject, JsonObjects, Name, UtcDateTime, engine_for
 

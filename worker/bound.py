@@ -27,6 +27,7 @@ from worker import processes
 from worker.context import Context, wake
 from worker.events import EventLog
 from worker.lease import Lease
+from worker.planned import Refused, verify
 from worker.playbook import private_directory
 from worker.predict import Found, predict
 from worker.reporter import attempt
@@ -41,14 +42,6 @@ class Steps:
     prepare: Callable[[Session, Claim], Document]
     converge: Callable[[Context, Claim, Lease, Callable[[Session], Document]], None]
     give_up: Callable[[Context, Claim], None]
-
-
-class Refused(Exception):
-    """Something moved since the plan was made: ``parts`` names what, the text says more."""
-
-    def __init__(self, parts: list[str], said: str = "") -> None:
-        super().__init__(said)
-        self.parts = parts
 
 
 def is_one(context: Context, job_id: uuid.UUID) -> bool:
@@ -152,14 +145,6 @@ def _apply(context: Context, held: Claim, lease: Lease, plan: Plan, steps: Steps
         steps.converge(context, held, lease, carried)
     except Refused as refused:
         _refuse(context, held, plan, refused, _log(context, held, document))
-
-
-def verify(plan: Plan, found: Found) -> None:
-    """Refuse a plan whose run would not change now what was approved."""
-    if found.problem:
-        raise Refused(["prediction"], f"the check ended {found.problem}")
-    if found.prediction.hash() != plan.prediction:
-        raise Refused(["prediction"], f"{len(found.prediction.entries)} changes now, {plan.total} then")
 
 
 def _refuse(context: Context, held: Claim, plan: Plan, refused: Refused, log_: EventLog) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +23,20 @@ from api.launch.claim import Taken, claim, nodes_behind
 from api.launch.documents import document_of, give
 from api.launch.models import Launch
 from api.launch.parts import credentials_of
-from api.plan import inputs, life
-from api.plan.models import Plan
-from api.plan.revision import revision_of
 from worker import processes
-from worker.bound import Refused, verify
 from worker.checkout import Unusable, place
 from worker.context import Context, wake
 from worker.events import EventLog
 from worker.handover import Mask, hand_over
 from worker.lease import Lease
 from worker.pattern import hosts_of
+from worker.planned import Planned, Refused
 from worker.playbook import Extras, play, private_directory
 from worker.predict import Found, judge, predict
 from worker.reporter import attempt
 
 log = structlog.get_logger(__name__)
 
-#: A plan is of the job that checks, and of the one that applies it.
-OF_PLAN = (Plan.job_id, Plan.apply_job_id)
 #: The playbook of an ad-hoc run, in its private directory, and the variable that holds the module's arguments.
 ADHOC, ARGUMENTS = "ad-hoc.yml", "hostreeve_arguments"
 
@@ -113,9 +109,7 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
     with context.maker() as session:
         try:
             document = _document(session, row, taken)
-            plan = session.scalar(sa.select(Plan).where(sa.or_(*(id_ == row.job_id for id_ in OF_PLAN))))
-            hosts = hosts_of(document, row.limit)
-            parts = inputs.of_launch(session, row, document, hosts) if plan else {}
+            planned = Planned(session, row, document)
             credentials = credentials_of(session, row.credentials)
             project = _project(session, row)
         except (LookupError, ApiError) as error:
@@ -124,7 +118,7 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
             return
     secrets = orjson.loads(row.secrets) if row.secrets else {}
     log_, found, mask = EventLog(settings.data_dir.resolve() / "jobs", str(taken.job_id)), Found(), Mask(())
-    status, problem, checks = "failed", "", plan is not None and plan.job_id == row.job_id
+    status, problem = "failed", ""
     refused: Refused | None = None
 
     def on_event(event: dict[str, Any]) -> bool:
@@ -132,9 +126,7 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
         try:
             event = mask(event)
             log_.append(event)
-            found.recap.take(event)
-            if checks:
-                found.prediction.take(event)
+            planned.take(found, event)
         except Exception:
             log.exception("event not understood", job=str(taken.job_id))
             log_.lost = True
@@ -147,13 +139,8 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
         try:
             where, playbook, commit = _playbook(context, row, project, directory)
             extras = Extras(where, [*_options(row), *given.options], given.environment, given.ssh_key)
-            if plan is not None:
-                parts["revision"] = revision_of(where, commit)
-            if plan is not None and not checks:
-                if moved := inputs.moved(plan, parts):
-                    raise Refused(moved)
-                again = predict(settings, playbook, directory, stop, log_, extras=extras, mask=mask, again=True)
-                _begin(context, plan, again, stop.reason)
+            check = partial(predict, settings, playbook, directory, stop, log_, extras=extras, mask=mask, again=True)
+            planned.begin(context, where, commit, stop, check)
             if not stop.reason:
                 status, _ = play(settings, playbook, directory, on_event, stop, extras=extras)
         except Unusable as error:
@@ -174,22 +161,7 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
         events_sha256=log_.close(),
     )
 
-    def of_plan(session: Session) -> None:
-        if plan is not None and refused is not None:
-            ending.reason = life.refused(session, plan, refused.parts, str(refused))
-        elif plan is not None and checks and not ending.reason:
-            life.ready(session, plan, parts, found.prediction, hosts)
-
-    _end(context, taken, ending, of_plan)
-
-
-def _begin(context: Context, plan: Plan, again: Found, stopped: str) -> None:
-    """Let the run of a plan begin, unless it would do something else now than what was approved. Raises Refused."""
-    if stopped:
-        return
-    verify(plan, again)
-    if not attempt(context, lambda session: life.began(session, plan)):
-        raise Refused([], "it is not to be applied any longer")
+    _end(context, taken, ending, lambda session: planned.end(session, ending, found, refused))
 
 
 def _document(session: Session, row: Launch, taken: Taken) -> dict[str, Any]:

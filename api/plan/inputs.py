@@ -85,7 +85,7 @@ def inventory_hash(document: dict[str, Any], hosts: Iterable[str] | None = None)
     known = {"all", *(group for host in mine.values() if host for group in host.get("groups") or ())}
     groups = {name: group for name, group in document["groups"].items() if name in known}
     bare = {
-        "hosts": {name: host and {**host, "vars": _lasting(host)} for name, host in mine.items()},
+        "hosts": {name: {**host, "vars": _lasting(host)} if host is not None else None for name, host in mine.items()},
         "groups": {name: {**group, "vars": _lasting(group)} for name, group in groups.items()},
     }
     return keyed_hash(orjson.dumps(bare, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))

@@ -42,7 +42,8 @@ class Prediction:
     def take(self, event: dict[str, Any]) -> None:
         """Look at an event."""
         name, data = event.get("event"), event.get("event_data") or {}
-        if name == "playbook_on_handler_task_start":
+        if name == "playbook_on_task_start" and data.get("is_conditional"):
+            # ansible-runner's way to tell a handler.
             self._handlers.add(str(data.get("task_uuid")))
         host, result = data.get("host"), data.get("res")
         if name != "runner_on_ok" or not isinstance(host, str) or not isinstance(result, dict):

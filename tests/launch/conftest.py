@@ -87,6 +87,7 @@ ON_BOTH = (
     "test_a_launch_runs_and_is_told",
     "test_turns",
     "test_a_launch_takes_the_leases_of_its_hosts",
+    "test_a_plan_is_approved_and_applied",
 )
 
 

@@ -119,7 +119,8 @@ def _apply(context: Context, held: Claim, lease: Lease, plan: Plan, steps: Steps
     def carried(session: Session) -> Document:
         made = steps.prepare(session, carry(session, held))
         shard = session.get_one(registry["shard"].model, held.shard_id)
-        if moved := inputs.moved(plan, inputs.of_shard(session, shard, made.body)):
+        now = {**inputs.of_shard(session, shard, made.body), "revision": revision_of(context.settings.playbooks)}
+        if moved := inputs.moved(plan, now):
             raise Refused(moved)
         if not life.began(session, plan):
             raise Refused([], "it is not to be applied any longer")
@@ -194,6 +195,6 @@ def _unfit(document: Document) -> str:
 
 def _through(document: Document, found: Found) -> list[str]:
     """Return the hosts on which a search came through: of others nothing is known, so nothing is forgotten."""
-    stats: dict[str, Any] = found.recap.stats or {}
+    stats: dict[str, Any] = (found.recap.stats or {}) if found.problem != "events_lost" else {}
     bad = {host for name in ("failures", "dark") for host, count in stats.get(name, {}).items() if count}
     return [host for host in document.sent if host in stats.get("ok", {}) and host not in bad]

@@ -70,6 +70,8 @@ class Planned:
         if stop.reason:
             return
         verify(plan, found)
+        if revision_of(where, commit) != plan.revision:
+            raise Refused(["revision"])
         if not attempt(context, lambda session: life.began(session, plan)):
             raise Refused([], "it is not to be applied any longer")
 

@@ -106,6 +106,7 @@ class JobQuery(PageQuery):
 
     sort = Text(load_default="-created_at", validate=ma.validate.OneOf(list(ORDERS)))
     state = Text(validate=ma.validate.OneOf(STATES))
+    purpose = Text(validate=ma.validate.OneOf(PURPOSES))
     shard_id = Uuid()
     resource_id = Uuid(metadata={"description": "jobs that carried this resource"})
 

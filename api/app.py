@@ -76,12 +76,15 @@ def blueprints() -> list[Any]:
     from api.jobs.routes import inventory, shards
     from api.launch import routes as launch
     from api.launch.schedule_routes import blp as schedules
+    from api.plan import drift_routes as drift
+    from api.plan import routes as plan
     from api.workflow import routes as workflow
 
     kinds = [routes.blueprint_for(kind) for kind in registry]
     launching = [launch.templates, launch.adhoc, launch.launches, launch.scripts, schedules]
+    planning = [plan.shards, plan.templates, plan.plans, drift.shards, drift.blp]
     following = [workflow.workflows, workflow.blp]
-    return [*kinds, api_keys, audit, follow.jobs, shards, inventory, leases, *launching, *following]
+    return [*kinds, api_keys, audit, follow.jobs, shards, inventory, leases, *launching, *planning, *following]
 
 
 def _schema_name(schema: Any) -> str:

@@ -149,6 +149,11 @@ def _watch(app: App, job_id: str, seconds: float) -> dict[str, Any]:
     return job
 
 
+def follow(app: App, job_id: str, seconds: float) -> dict[str, Any]:
+    """Follow a job to its end without a word; return it."""
+    return _follow(app, job_id, seconds, lambda _event: None)
+
+
 def _follow(app: App, job_id: str, seconds: float, tell: Callable[[events.Event], None]) -> dict[str, Any]:
     for event in events.follow(app.client, app.kinds, job_id, Patience(seconds)):
         tell(event)

@@ -29,6 +29,8 @@ MODULES = {
     "converge": "hostctl.jobs:converge",
     "jobs": "hostctl.jobs:jobs",
     "leases": "hostctl.leases:leases",
+    "plans": "hostctl.plans:plans",
+    "shards": "hostctl.plans:shards",
     "templates": "hostctl.templates:templates",
     "workflows": "hostctl.workflows:workflows",
 }

@@ -18,7 +18,11 @@ from hostctl.output import Output, clean
 DULL = {"delete_requested", "generation", "revision", "created_at", "updated_at", "id", "status", "status_message"}
 WIDE = ("object", "array")
 #: What has more fields than fit.
-CHOSEN = {"jobs": "id,state,reason,full,resources,changed,failed,seconds,created_at"}
+CHOSEN = {
+    "drift": "host,kind,name,message,first_seen,last_seen",
+    "jobs": "id,state,reason,full,resources,changed,failed,seconds,created_at",
+    "plans": "id,state,subject,origin,total,requested_by,decided_by,created_at",
+}
 
 
 def columns_of(kind: Kind) -> str:

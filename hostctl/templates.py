@@ -10,6 +10,7 @@ from hostctl import results, survey
 from hostctl.base import App, Command, Group, pass_app
 from hostctl.jobs import started, timeout_option
 from hostctl.options import load, pairs_of
+from hostctl.plans import planned
 
 template_argument = click.argument("template", metavar="ID|NAME")
 wait_option = click.option("--wait/--no-wait", default=True, show_default=True, help="Follow the job to its end.")
@@ -41,6 +42,7 @@ def templates() -> None:
 @click.option("--forks", type=click.IntRange(0))
 @click.option("--timeout", "seconds", type=click.IntRange(0), help="Seconds that the run may take.")
 @click.option("--queue", help="Of the workers that are to run it.")
+@click.option("--plan", is_flag=True, help="Only predict what it would change; approve and apply that afterwards.")
 @wait_option
 @timeout_option
 @key_option
@@ -49,6 +51,7 @@ def launch(
     app: App,
     template: str,
     *,
+    plan: bool,
     typed: tuple[str, ...],
     answers_file: str | None,
     wait: bool,
@@ -66,8 +69,9 @@ def launch(
     found = survey.answers(row["survey"], {**read, **survey.typed(row["survey"], typed)})
     if found:
         body["answers"] = found
-    result = app.client.mutate("POST", f"/templates/{row['id']}/launch", body, key=idempotency_key or "")
-    started(app, result, wait_timeout if wait else None)
+    path = f"/templates/{row['id']}/{'plan' if plan else 'launch'}"
+    result = app.client.mutate("POST", path, body, key=idempotency_key or "")
+    (planned if plan else started)(app, result, wait_timeout if wait else None)
 
 
 @templates.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,10 @@ from worker.events import EventLog
 from worker.handover import Mask, hand_over
 from worker.lease import Lease
 from worker.pattern import hosts_of
+from worker.planned import Planned, Refused
 from worker.playbook import Extras, play, private_directory
-from worker.reporter import Recap, attempt
+from worker.predict import Found, judge, predict
+from worker.reporter import attempt
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +74,16 @@ def carry_out(context: Context, job_id: uuid.UUID) -> None:
     wake(context, taken.tokens)
 
 
-def _end(context: Context, taken: Taken, ending: Ending, data: dict[str, Any] | None = EMPTY) -> None:
+def _end(
+    context: Context,
+    taken: Taken,
+    ending: Ending,
+    before: Callable[[Session], None] | None = None,
+    data: dict[str, Any] | None = EMPTY,
+) -> None:
     def end(session: Session) -> None:
+        if before is not None:
+            before(session)
         if finish(session, taken, ending) and data != EMPTY:
             session.execute(sa.update(Launch).where(Launch.job_id == taken.job_id).values(data=data))
 
@@ -108,6 +120,7 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
     with context.maker() as session:
         try:
             document = _document(session, row, taken)
+            planned = Planned(session, row, document)
             credentials = credentials_of(session, row.credentials)
             project = _project(session, row)
         except (LookupError, ApiError) as error:
@@ -115,15 +128,16 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
             _end(context, taken, Ending(reason=reason))
             return
     secrets = orjson.loads(row.secrets) if row.secrets else {}
-    log_, recap, mask = EventLog(settings.data_dir.resolve() / "jobs", str(taken.job_id)), Recap(), Mask(())
+    log_, found, mask = EventLog(settings.data_dir.resolve() / "jobs", str(taken.job_id)), Found(), Mask(())
     status, problem = "failed", ""
+    refused: Refused | None = None
 
     def on_event(event: dict[str, Any]) -> bool:
         stop.heard()
         try:
             event = mask(event)
             log_.append(event)
-            recap.take(event)
+            planned.take(found, event)
         except Exception:
             log.exception("event not understood", job=str(taken.job_id))
             log_.lost = True
@@ -135,41 +149,37 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
         given = hand_over(directory, credentials, secrets, variables)
         mask = Mask(given.hidden)
         try:
-            where, playbook = _playbook(context, row, project, directory)
+            where, playbook, commit = _playbook(context, row, project, directory)
             extras = Extras(where, [*_options(row), *given.options], given.environment, given.ssh_key)
+            check = partial(predict, settings, playbook, directory, stop, log_, extras=extras, mask=mask, again=True)
+            planned.begin(context, where, commit, stop, check)
             if not stop.reason:
                 status, _ = play(settings, playbook, directory, on_event, stop, extras=extras)
         except Unusable as error:
             problem = f"project: {error}"
             log_.say(problem)
-    data = _data(recap, log_)
+        except Refused as error:
+            refused = error
+    data = _data(found.recap.told, log_)
     if stop.reason == "lease_lost":
         log_.close()
         attempt(context, lambda session: abandon(session, taken.job_id, "lease_lost"))
         return
-    reason = problem or stop.reason or ("run_failed" if recap.stats is None and status != "successful" else "")
-    if not reason and (bad := recap.bad()):
-        reason = "host_failed: " + ", ".join(bad)
-    if not reason and status != "successful":
-        reason = "run_failed"
-    _end(
-        context,
-        taken,
-        Ending(
-            reason=reason,
-            hosts=recap.hosts(),
-            by_host=True,
-            events_lost=log_.lost,
-            truncated=log_.truncated,
-            events_sha256=log_.close(),
-        ),
-        data,
+    ending = Ending(
+        reason=problem or judge(found, status, stop, log_),
+        hosts=found.recap.hosts(),
+        by_host=True,
+        events_lost=log_.lost,
+        truncated=log_.truncated,
+        events_sha256=log_.close(),
     )
 
+    _end(context, taken, ending, lambda session: planned.end(session, ending, found, refused), data)
 
-def _data(recap: Recap, log_: EventLog) -> dict[str, Any] | None:
+
+def _data(said: Any, log_: EventLog) -> dict[str, Any] | None:
     """Return what the playbook told with set_stats, as far as it is kept; the output says what is not."""
-    data, refused = told(recap.told)
+    data, refused = told(said)
     if data is None:
         log_.say(f"set_stats: more than {MOST_TOLD} bytes, or no plain values: nothing of it is kept")
     elif refused:
@@ -200,20 +210,20 @@ def _project(session: Session, row: Launch) -> Any:
     return project
 
 
-def _playbook(context: Context, row: Launch, project: Any, directory: Path) -> tuple[Path, str]:
-    """Return (directory, playbook), and record what exactly is run. Raises Unusable."""
+def _playbook(context: Context, row: Launch, project: Any, directory: Path) -> tuple[Path, str, str]:
+    """Return (directory, playbook, commit of a repository), and record what exactly is run. Raises Unusable."""
     if row.module:
         # The arguments come as a variable, so that what a user typed in them is no template.
         task = {"name": row.module, row.module: None, "args": "{{ %s }}" % ARGUMENTS}
         plays = [{"name": "Ad hoc", "hosts": "all", "gather_facts": False, "become": row.become, "tasks": [task]}]
         (directory / ADHOC).write_text(yaml.safe_dump(plays, sort_keys=False))
-        return directory, ADHOC
+        return directory, ADHOC, ""
     where, revision = place(context.settings, project, directory)
     if not (where / row.playbook).is_file():
         raise Unusable(f"there is no playbook {row.playbook}")
     with context.maker() as session, session.begin():
         session.execute(sa.update(Launch).where(Launch.job_id == row.job_id).values(revision=revision))
-    return where, row.playbook
+    return where, row.playbook, revision if project is not None and project.source == "git" else ""
 
 
 def _options(row: Launch) -> list[str]:

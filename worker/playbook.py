@@ -147,14 +147,18 @@ def play(
     stop: Stop,
     *,
     extras: Extras = NOTHING,
+    ident: str = "run",
 ) -> tuple[str, int]:
-    """Run a playbook; return ansible-runner's status and the exit code. Every process of it is gone afterwards."""
+    """Run a playbook; return ansible-runner's status and the exit code. Every process of it is gone afterwards.
+
+    A second run in the same directory needs an ``ident`` of its own.
+    """
     runner = init_runner(
         private_data_dir=str(directory),
         project_dir=str(extras.project or settings.playbooks),
         playbook=playbook,
         inventory=str(directory / INVENTORY),
-        ident="run",
+        ident=ident,
         suppress_env_files=True,
         quiet=True,
         event_handler=on_event,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,8 @@ from api.jobs.models import Delivery, Job
 from api.jobs.report import Result, public
 from api.jobs.settle import Run, fail_host, settle_node, settle_report
 from api.jobs.steer import message as canceled
-from worker import launch, processes
+from api.plan import drift
+from worker import bound, launch, processes
 from worker.context import Context, context_for, wake
 from worker.events import EventLog
 from worker.gather import gather
@@ -46,6 +48,9 @@ def carry_out(context: Context, job_id: uuid.UUID) -> None:
     """Claim the job, run it, and tell the queue what waits for its hosts by then."""
     if launch.is_one(context, job_id):
         launch.carry_out(context, job_id)
+        return
+    if bound.is_one(context, job_id):
+        bound.carry_out(context, job_id, bound.Steps(_prepare_whole, _run, _give_up))
         return
     taken = take(context, job_id)
     if taken is None:
@@ -80,9 +85,10 @@ def take(context: Context, job_id: uuid.UUID) -> Claim | None:
         return None
 
 
-def _run(context: Context, taken: Claim, lease: Lease) -> None:
+def _run(context: Context, taken: Claim, lease: Lease, prepare: Callable[[Session], Document] | None = None) -> None:
+    """Run a job to its end; ``prepare`` returns what to send, where that is not what waits."""
     run_ = Run(taken.job_id, taken.shard_id, taken.full or taken.playbook == SITE)
-    document = attempt(context, lambda session: _prepare(session, taken, run_))
+    document = attempt(context, prepare or (lambda session: _prepare(session, taken, run_)))
     log_ = EventLog(context.settings.data_dir.resolve() / "jobs", str(taken.job_id))
     for host, reason in document.unfit.items():
         log_.say(f"{host}: {reason}")
@@ -124,9 +130,16 @@ def _run(context: Context, taken: Claim, lease: Lease) -> None:
         bad = dict(document.unfit) | _settle_rest(session, run_, document, reporter, broken == "run_failed")
         if bad and not broken:
             ending.reason = "host_failed: " + ", ".join(bad[host] for host in sorted(bad))
+        if taken.full and taken.playbook == SITE and reporter.stats is not None:
+            drift.repaired(session, taken.job_id, (taken.nodes[host] for host in document.sent if host not in bad))
         finish(session, taken, ending)
 
     attempt(context, end)
+
+
+def _prepare_whole(session: Session, taken: Claim) -> Document:
+    """Return what to send of a whole converge."""
+    return _prepare(session, taken, Run(taken.job_id, taken.shard_id, everything=True))
 
 
 def _prepare(session: Session, taken: Claim, run_: Run) -> Document:

@@ -1,4 +1,4 @@
-"""The sweeper's process: sweeps, fires schedules and takes workflows on, every few seconds until SIGTERM."""
+"""The sweeper's process: sweeps, fires schedules, takes workflows on and queues searches for drift, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from api.jobs.retention import forget
 from api.jobs.steer import OVER
 from api.jobs.sweep import purge, sweep
 from api.launch import schedules
+from api.plan import search
 from worker import processes, workflows
 from worker.context import Context
 
@@ -77,6 +78,20 @@ def fire_due(context: Context) -> int:
     return fired
 
 
+def search_due(context: Context) -> int:
+    """Queue the searches for drift that are due; return how many this process queued. One that breaks ends no other."""
+    with context.maker() as session:
+        due = search.due(session)
+    begun = 0
+    for shard_id in due:
+        try:
+            with context.transaction() as session:
+                begun += search.begin(session, shard_id) is not None
+        except Exception:
+            log.exception("search for drift not queued", shard=str(shard_id))
+    return begun
+
+
 def once(context: Context, purging: bool = False) -> None:
     """Sweep once; an error is logged, and the next sweep tries again."""
     try:
@@ -87,6 +102,7 @@ def once(context: Context, purging: bool = False) -> None:
             context.publish(job_id)
         fire_due(context)
         workflows.go_on(context)
+        search_due(context)
         if purging:
             with context.maker() as session, session.begin():
                 purge(session, context.settings.audit_days)

@@ -1,9 +1,12 @@
 """What HOSTREEVE_SECRET_KEY is for: secrets at rest, encrypted by MultiFernet (they cannot be searched, sorted or
-unique), and the keys that sign the audit, derived from it, so that the database alone is not enough to forge it."""
+unique), the keys that sign the audit, derived from it, so that the database alone is not enough to forge it, and the
+key of hashes over secrets."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +17,7 @@ from auditchain import Signer
 
 _cipher: MultiFernet | None = None
 _signers: list[Signer] = []
+_hash_key = b""
 
 
 class SecretKeyError(RuntimeError):
@@ -22,9 +26,12 @@ class SecretKeyError(RuntimeError):
 
 def use(keys: str) -> None:
     """Use these keys in this process: comma separated, the newest first; the others still decrypt."""
-    global _cipher, _signers  # noqa: PLW0603 - a column type cannot be handed a setting
+    global _cipher, _signers, _hash_key  # noqa: PLW0603 - a column type cannot be handed a setting
     try:
         _cipher = MultiFernet([Fernet(key.strip()) for key in keys.split(",")])
+        _hash_key = hmac.digest(
+            keys.split(",", maxsplit=1)[0].strip().encode(), b"hostreeve hashes over secrets", "sha256"
+        )
         _signers = [Signer(base64.urlsafe_b64decode(key.strip())) for key in keys.split(",")]
     except ValueError:
         raise SecretKeyError("HOSTREEVE_SECRET_KEY must hold a key as `python -m api secret-key` prints it") from None
@@ -43,6 +50,12 @@ def signers() -> list[Signer]:
     if not _signers:
         cipher()
     return _signers
+
+
+def keyed_hash(data: bytes) -> str:
+    """Return the HMAC-SHA256 of data in hex, under the newest key: another one when that changes."""
+    cipher()
+    return hmac.new(_hash_key, data, hashlib.sha256).hexdigest()
 
 
 class Secret(sa.types.TypeDecorator[str]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,12 +45,18 @@ def claim(session: Session, job_id: uuid.UUID, worker: str, lease_seconds: int) 
 
     Returns None if it is not queued (any longer). Raises Busy; the caller rolls back and the job stays queued.
     """
+    held = hold(session, job_id, worker, lease_seconds)
+    return None if held is None else carry(session, held)
+
+
+def hold(session: Session, job_id: uuid.UUID, worker: str, lease_seconds: int) -> Claim | None:
+    """Make a queued job ours, with the leases of its hosts; what waits for them goes on waiting. As ``claim``."""
     head = anchor(session)
     row = session.execute(
         sa.update(Job)
         .where(Job.id == job_id, Job.state == "queued")
         .values(state="running", worker=worker, started_at=clock(session), audit_head=head)
-        .returning(Job.shard_id, Job.full)
+        .returning(Job.shard_id, Job.full, Job.playbook)
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if row is None:
@@ -65,20 +71,26 @@ def claim(session: Session, job_id: uuid.UUID, worker: str, lease_seconds: int) 
     tokens = leases.acquire(session, nodes, job_id, lease_seconds)
     if tokens is None:
         raise Busy
-    pending = sa.and_(Delivery.shard_id == row.shard_id, Delivery.state == "pending")
+    return Claim(job_id, row.shard_id, row.playbook, row.full, nodes, tokens, head)
+
+
+def carry(session: Session, held: Claim) -> Claim:
+    """Let a job that holds its hosts carry everything that waits for them."""
+    pending = sa.and_(Delivery.shard_id == held.shard_id, Delivery.state == "pending")
     changed = set(session.scalars(sa.select(Delivery.node_id).where(pending, Delivery.kind == "node").distinct()))
-    playbook = SITE if changed else CONVERGE
-    if changed and not row.full:
+    playbook = SITE if changed else held.playbook
+    nodes = held.nodes
+    if changed and not held.full:
         nodes = {name: id_ for name, id_ in nodes.items() if id_ in changed}
     session.execute(
         sa.update(Delivery)
         .where(pending, Delivery.node_id.in_(nodes.values()))
-        .values(state="running", job_id=job_id, message="", retry_at=None)
+        .values(state="running", job_id=held.job_id, message="", retry_at=None)
         .execution_options(synchronize_session=False)
     )
-    if playbook != CONVERGE:
-        session.execute(sa.update(Job).where(Job.id == job_id).values(playbook=playbook))
-    return Claim(job_id, row.shard_id, playbook, row.full, nodes, tokens, head)
+    if playbook != held.playbook:
+        session.execute(sa.update(Job).where(Job.id == held.job_id).values(playbook=playbook))
+    return replace(held, playbook=playbook, nodes=nodes)
 
 
 def mark_provisioning(session: Session, job_id: uuid.UUID) -> None:

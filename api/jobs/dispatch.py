@@ -17,13 +17,13 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from api.core.kind import Kind, registry
-from api.jobs.models import Delivery, Job
+from api.jobs.models import GATHERS, Delivery, Job
 from api.jobs.nodes import concerned, others
 from api.jobs.parts import parts_of
 from api.jobs.sql import chunks, insert, is_postgresql, read_clock
 from api.jobs.status import recompute, touch
 
-_QUEUED = sa.text("state = 'queued'")
+_QUEUED = sa.text(GATHERS)
 
 
 def deliver(session: Session, kind: Kind, row: Any) -> list[Job]:
@@ -174,7 +174,7 @@ def forget_node(session: Session, kind: Kind, row: Any) -> None:
 
 
 def _queued(session: Session, shard_ids: Sequence[uuid.UUID], full: bool) -> Any:
-    query = sa.select(Job).where(Job.shard_id.in_(shard_ids), Job.state == "queued").order_by(Job.shard_id)
+    query = sa.select(Job).where(Job.shard_id.in_(shard_ids), _QUEUED).order_by(Job.shard_id)
     query = query.execution_options(populate_existing=True)
     return query.with_for_update(read=not full) if is_postgresql(session) else query
 

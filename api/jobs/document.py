@@ -60,22 +60,27 @@ def document_for(session: Session, claim: Claim) -> Document:
     return built
 
 
+def everything(session: Session, shard: Any) -> Document:
+    """Return the document of a full converge of a shard, without what belongs to one run."""
+    return _build(session, shard, _nodes(session, shard), None, purge=True)
+
+
 def inventory_of(session: Session, shards: Iterable[Any], resources: bool = True) -> dict[str, Any]:
     """Return the document of a run over whole shards (a terminal's, a launch's); its lists only with ``resources``."""
     body: dict[str, Any] = {"hosts": {}, "groups": {}}
-    node = registry["node"].model
     for shard in shards:
-        nodes = {
-            name: id_
-            for id_, name in session.execute(
-                sa.select(node.id, node.name).where(node.shard_id == shard.id, node.delete_requested.is_(False))
-            )
-        }
+        nodes = _nodes(session, shard)
         wanted: dict[uuid.UUID, Wanted] | None = None if resources else {id_: {} for id_ in nodes.values()}
         built = _build(session, shard, nodes, wanted, purge=False)
         body["hosts"].update(built.body["hosts"])
         body["groups"].update(built.body["groups"])
     return body
+
+
+def _nodes(session: Session, shard: Any) -> dict[str, uuid.UUID]:
+    node = registry["node"].model
+    chosen = sa.select(node.id, node.name).where(node.shard_id == shard.id, node.delete_requested.is_(False))
+    return {name: id_ for id_, name in session.execute(chosen)}
 
 
 def _carried(session: Session, claim: Claim) -> dict[uuid.UUID, Wanted]:

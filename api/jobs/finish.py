@@ -17,6 +17,7 @@ from api.jobs.settle import audit_gone
 from api.jobs.sql import clock, insert, read_clock
 from api.jobs.status import recompute, touch
 from api.jobs.steer import message
+from api.plan import life
 
 #: Runs that may vanish under a resource before it waits for somebody to look.
 ATTEMPTS = 5
@@ -74,10 +75,13 @@ def finish(session: Session, claim: Held, ending: Ending) -> bool:
             truncated=ending.truncated,
             events_sha256=ending.events_sha256,
         )
-        .returning(Job.shard_id, Job.state, Job.started_at, Job.ended_at, Job.resources, Job.full, Job.playbook)
+        .returning(
+            *(Job.shard_id, Job.state, Job.started_at, Job.ended_at, Job.resources, Job.full, Job.playbook, Job.purpose)
+        )
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if row is not None:
+        life.job_over(session, claim.job_id, row.purpose, reason or row.state)
         if ending.hosts:
             session.execute(
                 insert(session, JobHost)
@@ -86,6 +90,7 @@ def finish(session: Session, claim: Held, ending: Ending) -> bool:
             )
         facts = {"reason": reason, "changed": changed, "failed": failed, "playbook": row.playbook}
         facts["events_sha256"] = ending.events_sha256
+        facts |= {"purpose": row.purpose} if row.purpose else {}
         facts["hosts"] = {host: _recap(values) for host, values in sorted(ending.hosts.items())}
         _audit(session, claim.job_id, row, {**facts, "resources": row.resources, "full": row.full})
     leases.release(session, claim.job_id, claim.tokens)
@@ -111,6 +116,7 @@ def abandon(session: Session, job_id: uuid.UUID, reason: str) -> bool:
             Job.resources,
             Job.full,
             Job.playbook,
+            Job.purpose,
             Job.cancel_requested_at,
             Job.canceled_by,
         )
@@ -120,8 +126,10 @@ def abandon(session: Session, job_id: uuid.UUID, reason: str) -> bool:
         return False
     session.execute(sa.update(Lease).where(Lease.holder == job_id).values(holder=None))
     _audit(session, job_id, row, {"reason": reason, "resources": row.resources, "playbook": row.playbook})
+    life.job_over(session, job_id, row.purpose, reason)
     canceled = row.cancel_requested_at is not None
-    if not canceled and row.shard_id is not None:
+    # What an approved plan carried goes on as what it is, pending; the whole of it was approved for once.
+    if not canceled and row.shard_id is not None and not row.purpose:
         ensure_job(session, row.shard_id, full=row.full)
     mine = sa.and_(Delivery.job_id == job_id, Delivery.state == "running")
     tired: dict[str, set[uuid.UUID]] = {}

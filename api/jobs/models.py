@@ -19,6 +19,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from api.core.db import Base, Id, JsonList, now
 
+#: The one queued job of a shard in which wishes gather.
+GATHERS = "state = 'queued' and purpose = ''"
+
 
 class Job(Base):
     """One run: for a shard, or without one a launch (``api.launch.models``)."""
@@ -31,6 +34,8 @@ class Job(Base):
     playbook: Mapped[str] = mapped_column(sa.String(200), default="converge.yml")
     #: everything of the shard with purge, not only what is pending
     full: Mapped[bool] = mapped_column(default=False)
+    #: empty: makes hosts as wished; check: only predicts; apply: carries out an approved plan (``api.plan``)
+    purpose: Mapped[str] = mapped_column(sa.String(8), default="", server_default="")
     state: Mapped[str] = mapped_column(sa.String(16), default="queued")
     reason: Mapped[str] = mapped_column(sa.Text, default="")
     #: messages sent to the queue so far; part of the queue's id, which must not repeat
@@ -60,8 +65,9 @@ class Job(Base):
             "uq_job_queued_shard",
             "shard_id",
             unique=True,
-            sqlite_where=sa.text("state = 'queued'"),
-            postgresql_where=sa.text("state = 'queued'"),
+            # Wishes gather in one job; those that check or apply a plan stand beside it.
+            sqlite_where=sa.text(GATHERS),
+            postgresql_where=sa.text(GATHERS),
         ),
         sa.Index(None, "state", "created_at"),
         sa.Index(None, "created_at", "id"),

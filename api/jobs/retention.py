@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.core.db import now
 from api.jobs.models import Delivery, Job
 from api.jobs.steer import OVER
+from api.plan.models import Plan
 from api.workflow.models import WorkflowRun
 
 #: Jobs that go in one transaction; what is left goes with the next purge.
@@ -20,7 +21,8 @@ MOST = 1000
 def forget(session: Session, days: int) -> list[uuid.UUID]:
     """Delete jobs and runs of workflows that ended more than ``days`` days ago, if that is not 0; return the jobs' ids.
 
-    A job whose failure a resource still waits with stays: it tells why. The audit keeps its record of each.
+    A job whose failure a resource still waits with stays: it tells why. The audit keeps its record of each. Plans that
+    nothing can become of any longer go as well.
     """
     if not days:
         return []
@@ -32,6 +34,8 @@ def forget(session: Session, days: int) -> list[uuid.UUID]:
     session.execute(
         sa.delete(WorkflowRun).where(WorkflowRun.id.in_(ended)).execution_options(synchronize_session=False)
     )
+    over = Plan.state.in_(("failed", "rejected", "applied", "stale"))
+    session.execute(sa.delete(Plan).where(over, Plan.created_at < now() - timedelta(days=days)))
     if ids:
         session.execute(sa.delete(Job).where(Job.id.in_(ids)).execution_options(synchronize_session=False))
     return ids

@@ -20,7 +20,9 @@ ORDERS = {
 RESOURCES = Order("resource", [_RESOURCE.c.kind, _RESOURCE.c.resource_id, _RESOURCE.c.host])
 
 
+PURPOSES = ("", "check", "apply")
 #: For the API's description.
+PURPOSE = "check: only predicts, for a plan or a search for drift; apply: carries out an approved plan"
 COUNTED = "counted per resource and host; of a launch: hosts"
 
 
@@ -34,6 +36,7 @@ class JobSchema(ma.Schema):
     state = ma.fields.String(required=True, validate=ma.validate.OneOf(STATES))
     reason = ma.fields.String(required=True, metadata={"description": "why it failed or was abandoned"})
     playbook = ma.fields.String(required=True)
+    purpose = ma.fields.String(required=True, validate=ma.validate.OneOf(PURPOSES), metadata={"description": PURPOSE})
     full = ma.fields.Boolean(required=True, metadata={"description": "everything, and orphans are removed"})
     created_at = ma.fields.AwareDateTime(required=True)
     started_at = ma.fields.AwareDateTime(required=True, allow_none=True)
@@ -103,6 +106,7 @@ class JobQuery(PageQuery):
 
     sort = Text(load_default="-created_at", validate=ma.validate.OneOf(list(ORDERS)))
     state = Text(validate=ma.validate.OneOf(STATES))
+    purpose = Text(validate=ma.validate.OneOf(PURPOSES))
     shard_id = Uuid()
     resource_id = Uuid(metadata={"description": "jobs that carried this resource"})
 

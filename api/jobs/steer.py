@@ -21,6 +21,7 @@ from api.jobs.sql import chunks, clock, is_postgresql
 from api.jobs.status import recompute, touch
 from api.jobs.waiting import waiting_for
 from api.launch.start import again
+from api.plan import life
 
 #: A job that has come to its end.
 OVER = ("successful", "failed", "abandoned", "canceled")
@@ -34,7 +35,7 @@ def cancel(session: Session, job: Job, who: str) -> None:
     One that waits is canceled at once, and what it would have carried has failed. One that runs is asked to end: it is
     ``canceled`` when its last process is gone.
     """
-    ids = _waiting(session, job) if job.state == "queued" else {}
+    ids = _waiting(session, job) if job.state == "queued" and not job.purpose else {}
     touched = touch(session, ids)
     job = locked(session, job.id)
     if job.state in OVER:
@@ -43,6 +44,7 @@ def cancel(session: Session, job: Job, who: str) -> None:
         job.cancel_requested_at, job.canceled_by = clock(session), who
     if job.state == "queued":
         job.state, job.reason, job.ended_at = "canceled", "canceled", clock(session)
+        life.job_over(session, job.id, job.purpose, "canceled")
         for kind, members in ids.items():
             for part in chunks(sorted(members)):
                 mine = sa.and_(Delivery.kind == kind, Delivery.resource_id.in_(part))
@@ -74,6 +76,8 @@ def relaunch(session: Session, job: Job, failed_only: bool, who: str = "") -> li
     """
     if job.state not in OVER:
         raise conflict(f"The job is {job.state}; only one that is over can be launched again.", "state")
+    if job.purpose:
+        raise conflict("The job belongs to a plan or to a search for drift; make a new plan.", "purpose")
     if job.shard_id is None:
         queued_again = again(session, job, failed_only, who)
         return [queued_again] if queued_again else []

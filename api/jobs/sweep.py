@@ -87,7 +87,7 @@ def _try_again(session: Session) -> None:
 
 def _ensure(session: Session) -> None:
     """Give every shard with pending work its queued job."""
-    queued = sa.exists().where(Job.shard_id == Delivery.shard_id, Job.state == "queued")
+    queued = sa.exists().where(Job.shard_id == Delivery.shard_id, Job.state == "queued", Job.purpose == "")
     orphaned = session.scalars(
         sa.select(Delivery.shard_id).where(Delivery.state == "pending", ~queued).distinct()
     ).all()

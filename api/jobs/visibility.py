@@ -41,7 +41,7 @@ def may_see(session: Session, job: Any, who: Actor) -> bool:
     done = sa.exists().where(JobResource.job_id == job["id"], *own(who))
     carries = sa.exists().where(Delivery.job_id == job["id"], *own(who, Delivery))
     waits: sa.ColumnElement[bool] = sa.false()
-    if job["state"] == "queued":
+    if job["state"] == "queued" and not job["purpose"]:
         waits = sa.exists().where(
             Delivery.shard_id == job["shard_id"], Delivery.state == "pending", *own(who, Delivery)
         )

@@ -12,4 +12,6 @@ for _module in pkgutil.iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 import_module("api.launch.kinds")
 import_module("api.workflow.kind")
+# No kinds, but tables like theirs.
+import_module("api.plan.models")
 registry.close()

@@ -6,6 +6,7 @@ import base64
 import secrets
 import uuid
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,11 +20,17 @@ from api.core.errors import conflict, invalid
 from api.core.kind import Kind, registry
 from api.jobs import dispatch
 from api.jobs.models import Job
+from api.jobs.sql import read_clock
 from api.kinds.cluster import Cluster
 
 #: Bytes of a key for hmac-sha256.
 KEY_BYTES = 32
 ROLES = ("web", "lb", "dns", "db", "valkey")
+DRIFT = ("off", "report", "repair", "ask")
+#: For the API's description.
+DRIFT_POLICY = "what becomes of drift: only told, repaired at once, or offered as a plan to approve; off: nobody looks"
+#: Minutes.
+DAY = 1440
 
 
 def tsig_secret(value: str) -> str:
@@ -50,6 +57,14 @@ class Shard(Resource, Base):
     replication_password: Mapped[str | None] = mapped_column(Secret, info={"hidden": True, "secret": True})
     #: the workers of this queue run its jobs, and not those of its region's
     queue: Mapped[str | None] = mapped_column(sa.String(32), info={"check": grammar.slug, "example": "eu-gpu"})
+    #: whether its hosts are searched for drift, every so many minutes, and what becomes of what is found
+    drift_policy: Mapped[str] = mapped_column(
+        sa.String(8), default="report", server_default="report", info={"choices": DRIFT, "description": DRIFT_POLICY}
+    )
+    drift_every: Mapped[int] = mapped_column(
+        default=DAY, server_default=str(DAY), info={"range": (5, 30 * DAY), "description": "minutes"}
+    )
+    drift_at: Mapped[datetime | None] = mapped_column(info={"ro": True, "description": "when it is searched next"})
 
 
 def validate(session: Session, row: Any) -> None:
@@ -60,6 +75,18 @@ def validate(session: Session, row: Any) -> None:
         row.tsig_secret = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
     if row.role == "db" and row.replication_password is None:
         row.replication_password = shown_once.generate()
+    _search(session, row)
+
+
+def _search(session: Session, row: Any) -> None:
+    """Say when a shard is searched for drift: a new one after its first interval, one with new wishes soon."""
+    attributes = sa.inspect(row).attrs
+    if row.revision is None:
+        row.drift_at = read_clock(session) + timedelta(minutes=row.drift_every)
+    elif any(attributes[name].history.has_changes() for name in ("drift_policy", "drift_every")):
+        row.drift_at = read_clock(session)
+    if row.drift_policy == "off":
+        row.drift_at = None
 
 
 def tell_nodes(session: Session, row: Any) -> Iterable[Job]:

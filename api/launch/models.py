@@ -80,7 +80,7 @@ class Firing(Base):
 
     schedule_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("schedule.id", ondelete="CASCADE"), primary_key=True)
     fires_at: Mapped[datetime] = mapped_column(primary_key=True)
-    #: launched, missed, overlapped, refused
+    #: launched, planned, missed, overlapped, refused
     result: Mapped[str] = mapped_column(sa.String(16))
     message: Mapped[str] = mapped_column(sa.Text, default="")
     job_id: Mapped[uuid.UUID | None]

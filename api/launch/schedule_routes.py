@@ -46,7 +46,7 @@ class FiringSchema(ma.Schema):
 
     fires_at = ma.fields.AwareDateTime(required=True)
     result = ma.fields.String(
-        required=True, validate=ma.validate.OneOf(["launched", "missed", "overlapped", "refused"])
+        required=True, validate=ma.validate.OneOf(["launched", "planned", "missed", "overlapped", "refused"])
     )
     message = ma.fields.String(required=True)
     job_id = ma.fields.UUID(required=True, allow_none=True)

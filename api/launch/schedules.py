@@ -24,6 +24,7 @@ from api.launch.body import WorkflowLaunchBody, refers
 from api.launch.kinds.schedule import Schedule, body_of, following
 from api.launch.models import Firing, Launch
 from api.launch.start import LIVE, launch
+from api.plan.start import plan_template
 from api.workflow.models import WorkflowRun
 from api.workflow.runs import start
 
@@ -101,7 +102,11 @@ def _launch(session: Session, row: Schedule, firing: Firing) -> None:
                 return
             template = session.get_one(registry["template"].model, row.template_id)
             turn = row.id if row.overlap == "queue" else None
-            job, _ = launch(session, template, body_of(row), who, schedule_id=row.id, turn_id=turn)
+            if template.approval == "none":
+                job, _ = launch(session, template, body_of(row), who, schedule_id=row.id, turn_id=turn)
+            else:
+                _, job = plan_template(session, template, body_of(row), who, schedule_id=row.id, turn_id=turn)
+                firing.result, firing.message = "planned", "a plan is made, which waits for its approval"
         firing.job_id = job.id
     except ApiError as error:
         firing.result, firing.message = "refused", f"{error.message} {_names(error.details)}".strip()

@@ -40,10 +40,38 @@ def launch(
 ) -> tuple[Job, Launch]:
     """Queue a launch of a template; ``who`` asked for it. ``check``: in check mode, whatever the template says.
 
-    ApiError: 422 names what may not be set and what was answered wrongly, 409 if the template refuses a second launch.
+    ApiError: 422 names what may not be set and what was answered wrongly, 409 if the template refuses a second launch,
+    or any without an approved plan.
     """
+    if not check:
+        _must_not_need_plan(template.id, template.approval)
+    return prepared(
+        session,
+        template,
+        body,
+        who,
+        schedule_id=schedule_id,
+        turn_id=turn_id,
+        workflow_run_id=workflow_run_id,
+        fixed={"check": True} if check else None,
+    )
+
+
+def prepared(
+    session: Session,
+    template: Any,
+    body: dict[str, Any],
+    who: str,
+    *,
+    schedule_id: Any = None,
+    turn_id: Any = None,
+    workflow_run_id: Any = None,
+    purpose: str = "",
+    fixed: dict[str, Any] | None = None,
+) -> tuple[Job, Launch]:
+    """Queue a launch, or with a ``purpose`` one of a plan; ``fixed`` are fields that nobody decides upon."""
     fields, secrets = merged(template, body)
-    fields["check"] = check or fields["check"]
+    fields |= fixed or {}
     if fields["inventory_id"] is not None and session.get(registry["inventory"].model, fields["inventory_id"]) is None:
         raise not_found("inventory_id", "There is no such inventory.")
     credentials_of(session, fields["credentials"])
@@ -61,12 +89,12 @@ def launch(
         secret_names=sorted(secrets),
         secrets=orjson.dumps(secrets).decode() if secrets else None,
     )
-    return queue(session, row, template.playbook)
+    return queue(session, row, template.playbook, purpose)
 
 
-def queue(session: Session, row: Launch, what: str) -> tuple[Job, Launch]:
+def queue(session: Session, row: Launch, what: str, purpose: str = "") -> tuple[Job, Launch]:
     """Make the job of a launch; it is published after the commit."""
-    job = Job(id=uuid.uuid4(), shard_id=None, playbook=what)
+    job = Job(id=uuid.uuid4(), shard_id=None, playbook=what, purpose=purpose)
     session.add(job)
     session.flush()
     row.job_id = job.id
@@ -94,8 +122,17 @@ def again(session: Session, job: Job, failed_only: bool, who: str) -> Job | None
             return None
         fields["limit"] = ",".join(known)
     if old.template_id is not None:
+        model = registry["template"].model
+        approval = session.scalar(sa.select(model.approval).where(model.id == old.template_id))
+        _must_not_need_plan(old.template_id, approval or "none")
         _refuse_second(session, old.template_id)
     return queue(session, Launch(**fields, relaunch_of=job.id, requested_by=who), job.playbook)[0]
+
+
+def _must_not_need_plan(template_id: uuid.UUID, approval: str) -> None:
+    if approval != "none":
+        text = f"Launches of this template need an approved plan: POST /templates/{template_id}/plan."
+        raise conflict(text, "approval", "asks for an approved plan")
 
 
 def _refuse_second(session: Session, template_id: uuid.UUID) -> None:

@@ -15,6 +15,7 @@ import api.jobs.models
 import api.jobs.terminal
 import api.kinds
 import api.launch.models
+import api.plan.models
 import api.workflow.models  # noqa: F401 - every table must be known
 from api.core.crypto import Secret
 from api.core.db import Base, JsonList, JsonMap, JsonObject, JsonObjects, Name, UtcDateTime, engine_for

@@ -64,6 +64,8 @@ SAMPLES: dict[str, Sample] = {
             "name": NAMES,
             "role": ["", "Web", "mail"],
             "tsig_secret": ["", "abc", "c2hvcnQ=", "a" * 200],
+            "drift_policy": ["", "always"],
+            "drift_every": [4, 43201],
         },
     ),
     "node": Sample(
@@ -249,6 +251,7 @@ SAMPLES: dict[str, Sample] = {
             "credentials": [["x"], ["a" * 36]],
             "variables": [{"ansible_connection": "local"}, {"hostreeve_fence": 1}, {"A b": 1}, {"vars": 1}],
             "verbosity": [-1, 5],
+            "approval": ["", "never"],
             "forks": [-1, 501],
             "timeout": [-1, 86_401],
             "ask": [["name"], ["playbook"], ["limit", "limit"]],

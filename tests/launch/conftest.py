@@ -90,6 +90,7 @@ ON_BOTH = (
     "test_turns",
     "test_a_launch_takes_the_leases_of_its_hosts",
     "test_a_workflow_runs",
+    "test_a_plan_is_approved_and_applied",
 )
 
 

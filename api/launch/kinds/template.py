@@ -19,6 +19,8 @@ from api.launch.parts import ASKABLE, BOUNDS, credentials_of, playbooks_of
 from api.launch.survey import questions
 
 CONCURRENCY = ("parallel", "queue", "refuse")
+#: Whether launches need an approved plan, and whether by somebody else than who asked for it.
+APPROVAL = ("none", "required", "other")
 
 
 class Template(Resource, Base):
@@ -56,6 +58,10 @@ class Template(Resource, Base):
     survey: Mapped[list[dict[str, Any]]] = mapped_column(JsonObjects, default=list, info={"check": questions})
     #: what a launch does while another one of the template waits or runs
     concurrency: Mapped[str] = mapped_column(sa.String(16), default="parallel", info={"choices": CONCURRENCY})
+    #: whether a launch must be planned and approved first; other: by somebody else than who asked for the plan
+    approval: Mapped[str] = mapped_column(
+        sa.String(16), default="none", server_default="none", info={"choices": APPROVAL}
+    )
 
 
 def validate(session: Session, row: Any) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import json
 import os
 import syslog
 import tempfile
@@ -33,7 +35,8 @@ class Report:
 
     ``result()`` is ``{changed, resources: {id: {changed, failed, msg}}, unchanged: int, diff: [..]}`` where
     ``resources`` holds what changed or failed and ``unchanged`` counts the rest. In a job's run what changed also has a
-    ``diff``: ``[{what, before, after}]``, as far as there is room.
+    ``diff``: ``[{what, before, after}]``, as far as there is room, and the result a ``digest``: the SHA-256 of all
+    changes with their whole texts, in any order.
     """
 
     def __init__(self):
@@ -42,6 +45,7 @@ class Report:
         self._diff = []
         self._each = {}
         self._room = EACH_CAP
+        self._hashes = []
 
     def failed(self, id_, message):
         """Record that the resource could not be made; the first reason stands."""
@@ -58,8 +62,9 @@ class Report:
             entry["changed"] = True
             if message not in entry["msg"]:
                 entry["msg"] += "; " + message
+        header = header or id_
+        self._hashes.append(hashlib.sha256(json.dumps([id_, message, header, before, after]).encode()).hexdigest())
         if before != after and len(self._diff) < DIFF_CAP:
-            header = header or id_
             self._diff.append({"before_header": header, "after_header": header, "before": before, "after": after})
             self._keep(id_, {"what": header, "before": _short(before), "after": _short(after)})
 
@@ -91,6 +96,8 @@ class Report:
             # Or ansible-core returns all arguments: megabytes of lists, and the secrets in them, in every event.
             "invocation": {},
         }
+        if each:
+            result["digest"] = hashlib.sha256("".join(sorted(self._hashes)).encode()).hexdigest()
         if diff:
             result["diff"] = self._diff
         return result

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api.core.chain import anchor
 from api.core.kind import registry
-from api.jobs import leases
+from api.jobs import leases, tell
 from api.jobs.models import Delivery, Job
 from api.jobs.sql import clock
 from api.jobs.status import recompute, touch
@@ -78,6 +78,7 @@ def claim(session: Session, job_id: uuid.UUID, worker: str, lease_seconds: int) 
     )
     if playbook != CONVERGE:
         session.execute(sa.update(Job).where(Job.id == job_id).values(playbook=playbook))
+    tell.job(session, "job_started", job_id)
     return Claim(job_id, row.shard_id, playbook, row.full, nodes, tokens, head)
 
 

@@ -1,6 +1,6 @@
 """The kinds, one module each. Importing this package fills the registry: a new kind is one more module here.
 
-What launches are made of (``api/launch/kinds``) are kinds too.
+What launches are made of (``api/launch/kinds``) and notifications (``api/notify``) are kinds too.
 """
 
 import pkgutil
@@ -11,4 +11,5 @@ from api.core.kind import registry
 for _module in pkgutil.iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 import_module("api.launch.kinds")
+import_module("api.notify")
 registry.close()

@@ -18,7 +18,7 @@ from api.core.db import now
 from api.jobs.sql import chunks
 from api.notify import callbacks
 from api.notify.models import Notice
-from api.notify.notification import Notification, target_of
+from api.notify.notification import KIND, Notification, target_of
 
 #: Key of ``session.info``: the transaction, and who listens in it.
 HEARD = "listeners"
@@ -36,6 +36,10 @@ class Listener:
     #: name of a fact → the value that it must have
     wanted: dict[str, str]
 
+    def listens(self, topic: str, kind: str) -> bool:
+        """Tell whether it is about such things at all; its own making and changing is no news to anybody."""
+        return topic in self.topics and (kind in self.kinds if self.kinds else kind != KIND.name)
+
     def hears(self, facts: dict[str, Any]) -> bool:
         """Tell whether a row of the right topic and kind is one to tell of."""
         return all(facts.get(name) == value for name, value in self.wanted.items())
@@ -43,11 +47,7 @@ class Listener:
 
 def receive(topic: str, *, session: Session, kind: str, ids: Collection[uuid.UUID], facts: Any, **_: Any) -> None:
     """Write the notices of what was announced."""
-    told = [
-        listener
-        for listener in _listeners(session)
-        if topic in listener.topics and (not listener.kinds or kind in listener.kinds)
-    ]
+    told = [listener for listener in _listeners(session) if listener.listens(topic, kind)]
     waiting = callbacks.waiting(session, topic, kind, ids)
     if not told and not waiting:
         return

@@ -35,7 +35,17 @@ SETTLED = frozenset(tell.TOPIC.values())
 
 def payload(topic: str, kind: str, id_: uuid.UUID, facts: dict[str, Any], at: datetime) -> dict[str, Any]:
     """Return what a receiver is told."""
-    return {**facts, "topic": topic, "at": at.isoformat(), "kind": kind, "id": str(id_)}
+    found = {**facts, "topic": topic, "at": at.isoformat(), "kind": kind, "id": str(id_)}
+    return {_storable(name): _storable(value) for name, value in found.items()}
+
+
+def _storable(value: Any) -> Any:
+    """Return a JSON value without what no database holds: whoever announces must not fail by what a host said."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_storable(name): _storable(inner) for name, inner in value.items()}
+    return [_storable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def called_back(work: Callable[[Session], Outcome]) -> Callable[[Session], Outcome]:

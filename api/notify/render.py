@@ -57,8 +57,15 @@ def render(text: str, values: dict[str, object]) -> str:
     return out.getvalue()
 
 
+def _prepare() -> None:
+    """Import what Jinja and Python import when it is first needed: later there are no files."""
+    used = "{{ 'ü' | tojson | wordwrap(9) | pprint | urlencode | urlize | escape }}{{ '%s' | format(1.5) }}"
+    render(used, {})
+
+
 def main() -> int:
     """Render once; 0 with the text, 1 with the reason on the error output."""
+    _prepare()
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -29,6 +29,7 @@ MODULES = {
     "converge": "hostctl.jobs:converge",
     "jobs": "hostctl.jobs:jobs",
     "leases": "hostctl.leases:leases",
+    "notices": "hostctl.notices:notices",
     "templates": "hostctl.templates:templates",
 }
 

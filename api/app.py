@@ -20,6 +20,7 @@ from api.core.kind import registry
 from api.core.proxy import TrustedProxies
 from api.core.settings import Settings, load
 from api.core.state import EXTENSION, State
+from api.notify.targets import policy_of
 
 log = structlog.get_logger()
 
@@ -29,6 +30,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or load()
     logs.configure()
     crypto.use(settings.secret_key)
+    policy_of(settings.notify_allow)
     app = Flask("api", static_folder=None)
     app.config.update(
         API_TITLE="Hostreeve",
@@ -76,6 +78,7 @@ def blueprints() -> list[Any]:
     from api.jobs.routes import inventory, shards
     from api.launch import routes as launch
     from api.launch.schedule_routes import blp as schedules
+    from api.notify import routes as notify
     from api.plan import drift_routes as drift
     from api.plan import routes as plan
     from api.workflow import routes as workflow
@@ -83,7 +86,7 @@ def blueprints() -> list[Any]:
     kinds = [routes.blueprint_for(kind) for kind in registry]
     launching = [launch.templates, launch.adhoc, launch.launches, launch.scripts, schedules]
     planning = [plan.shards, plan.templates, plan.plans, drift.shards, drift.blp]
-    following = [workflow.workflows, workflow.blp]
+    following = [workflow.workflows, workflow.blp, notify.notices, notify.secrets]
     return [*kinds, api_keys, audit, follow.jobs, shards, inventory, leases, *launching, *planning, *following]
 
 

@@ -29,6 +29,7 @@ MODULES = {
     "converge": "hostctl.jobs:converge",
     "jobs": "hostctl.jobs:jobs",
     "leases": "hostctl.leases:leases",
+    "notices": "hostctl.notices:notices",
     "plans": "hostctl.plans:plans",
     "shards": "hostctl.plans:shards",
     "templates": "hostctl.templates:templates",

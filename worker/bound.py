@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from api.core.kind import registry
+from api.jobs import tell
 from api.jobs.claim import SITE, Busy, Claim, carry, hold
 from api.jobs.document import Document, document_for
 from api.jobs.finish import Ending, abandon, finish
@@ -73,9 +74,14 @@ def carry_out(context: Context, job_id: uuid.UUID, steps: Steps) -> None:
 
 
 def _take(context: Context, job_id: uuid.UUID) -> Claim | None:
-    seconds = context.settings.lease_seconds
+    def work(session: Session) -> Claim | None:
+        held = hold(session, job_id, processes.name(), context.settings.lease_seconds)
+        if held is not None:
+            tell.job(session, "job_started", job_id)
+        return held
+
     try:
-        held: Claim | None = attempt(context, lambda session: hold(session, job_id, processes.name(), seconds))
+        held: Claim | None = attempt(context, work)
     except Busy:
         # The one who holds the hosts publishes again at its end.
         return None

@@ -17,6 +17,8 @@ from api.core.db import Maker, engine_for, maker_for, unit_of_work
 from api.core.settings import Settings
 from api.jobs.queue import DEFAULT, Publisher
 from api.jobs.waiting import waiting_for
+from api.notify.mail import server_of
+from api.notify.targets import policy_of
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ def context_for(settings: Settings, queue: str = DEFAULT) -> Context:
     """Return a context; nothing is connected yet. ValueError if a setting cannot work."""
     if len(str(settings.run_dir.resolve())) > LONGEST_RUN_DIR:
         raise ValueError(f"HOSTREEVE_RUN_DIR must have at most {LONGEST_RUN_DIR} characters: sockets lie below it")
+    policy_of(settings.notify_allow)
+    server_of(settings.smtp_url)
     crypto.use(settings.secret_key)
     engine = engine_for(settings.database_url)
     maker = maker_for(engine)

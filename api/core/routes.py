@@ -19,8 +19,9 @@ from api.core.mutation import mutate
 from api.core.paging import Order, PageQuery, page
 from api.core.schema import create_schema, query_schema, update_schema, view_schema
 from api.core.state import reading, state
-from api.core.wire import Blueprint, answer, refuse_extras
+from api.core.wire import Blueprint, answer, refuse_extras, refuse_parameters
 from api.jobs import history
+from api.notify.callbacks import called_back
 
 IDEMPOTENCY = {
     "in": "header",
@@ -33,6 +34,12 @@ IF_MATCH = {
     "name": "If-Match",
     "schema": {"type": "string"},
     "description": "The ETag that was read; 412 if the resource changed since.",
+}
+CALLBACK: dict[str, Any] = {
+    "in": "query",
+    "name": "callback_url",
+    "schema": {"type": "string", "format": "uri"},
+    "description": "Is sent one signed POST when the resource has settled: active, suspended, failed or gone.",
 }
 CONFIRM: dict[str, Any] = {
     "in": "query",
@@ -171,9 +178,10 @@ def _creation(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
     @blp.arguments(create_schema(kind)())
     @errors(blp, 400, 404, 409, 413, 415, 422)
     @blp.response(202, result)
-    @blp.doc(operationId=f"create_{kind.name}", summary=f"Create a {kind.name}", parameters=[IDEMPOTENCY])
+    @blp.doc(operationId=f"create_{kind.name}", summary=f"Create a {kind.name}", parameters=[IDEMPOTENCY, CALLBACK])
     def create(body: dict[str, Any]) -> Response:
-        return mutate("create", lambda session: service.create(session, kind, body, actor()))
+        refuse_parameters(CALLBACK["name"])
+        return mutate("create", called_back(lambda session: service.create(session, kind, body, actor())))
 
 
 def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
@@ -182,9 +190,14 @@ def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
     @blp.arguments(update_schema(kind)())
     @errors(blp, 400, 404, 409, 412, 413, 415, 422)
     @blp.response(202, result)
-    @blp.doc(operationId=f"update_{kind.name}", summary=f"Change a {kind.name}", parameters=[IDEMPOTENCY, IF_MATCH])
+    @blp.doc(
+        operationId=f"update_{kind.name}",
+        summary=f"Change a {kind.name}",
+        parameters=[IDEMPOTENCY, IF_MATCH, CALLBACK],
+    )
     def update(body: dict[str, Any], id: uuid.UUID) -> Response:
-        return mutate("update", lambda session: service.update(session, kind, id, body, actor()))
+        refuse_parameters(CALLBACK["name"])
+        return mutate("update", called_back(lambda session: service.update(session, kind, id, body, actor())))
 
     confirm = [CONFIRM] if kind.confirm else []
 
@@ -195,12 +208,12 @@ def _writes(blp: Blueprint, kind: Kind, result: type[ma.Schema]) -> None:
     @blp.doc(
         operationId=f"delete_{kind.name}",
         summary=f"Delete a {kind.name}",
-        parameters=[IDEMPOTENCY, IF_MATCH, *confirm],
+        parameters=[IDEMPOTENCY, IF_MATCH, CALLBACK, *confirm],
     )
     def delete(id: uuid.UUID) -> Response:
-        refuse_extras(*(parameter["name"] for parameter in confirm))
+        refuse_extras(*(parameter["name"] for parameter in [CALLBACK, *confirm]))
         confirmed = request.args.get("confirm")
-        return mutate("delete", lambda session: service.delete(session, kind, id, actor(), confirmed))
+        return mutate("delete", called_back(lambda session: service.delete(session, kind, id, actor(), confirmed)))
 
 
 def _action(blp: Blueprint, kind: Kind, action: str, result: type[ma.Schema]) -> None:
@@ -211,13 +224,13 @@ def _action(blp: Blueprint, kind: Kind, action: str, result: type[ma.Schema]) ->
     @blp.doc(
         operationId=f"{action}_{kind.name}",
         summary=f"{action.capitalize()} a {kind.name}",
-        parameters=[IDEMPOTENCY, IF_MATCH],
+        parameters=[IDEMPOTENCY, IF_MATCH, CALLBACK],
     )
     def act(id: uuid.UUID) -> Response:
-        refuse_extras()
+        refuse_extras(CALLBACK["name"])
         if action in GENERIC:
-            return mutate(action, lambda session: GENERIC[action](session, kind, id, actor()))
-        return mutate(action, lambda session: service.act(session, kind, action, id, actor()))
+            return mutate(action, called_back(lambda session: GENERIC[action](session, kind, id, actor())))
+        return mutate(action, called_back(lambda session: service.act(session, kind, action, id, actor())))
 
 
 def facts(kind: Kind) -> dict[str, Any]:

@@ -52,6 +52,14 @@ class Settings:
         "ansible.builtin.ping,ansible.builtin.setup,ansible.builtin.service_facts,ansible.builtin.command,"
         "ansible.builtin.service,ansible.builtin.apt"
     )
+    #: Networks (comma separated, CIDR) beyond the internet that the platform's own webhooks may reach, also by http.
+    notify_allow: str = ""
+    #: ``smtp://``, ``smtp+starttls://`` or ``smtps://``, ``user:password@`` and port included; empty: no e-mail.
+    smtp_url: str = ""
+    #: Sender of e-mail, ``Name <address>`` or an address.
+    mail_from: str = "Hostreeve <hostreeve@localhost>"
+    #: Days that sent notices are kept.
+    notice_days: int = 30
 
 
 def load(environ: dict[str, str] | None = None) -> Settings:

@@ -59,10 +59,15 @@ class StrictParser(FlaskParser):
             abort(400, messages={"json": {"_schema": [reason]}})
 
 
-def refuse_extras(*known: str) -> None:
-    """Refuse a body, and all but the known parameters: nothing that a caller sent is dropped in silence."""
+def refuse_parameters(*known: str) -> None:
+    """Refuse all but the known parameters of the query: nothing that a caller sent is dropped in silence."""
     if unknown := request.args.keys() - set(known):
         abort(422, messages={"query": {name: ["Unknown field."] for name in unknown}})
+
+
+def refuse_extras(*known: str) -> None:
+    """Refuse a body, and all but the known parameters."""
+    refuse_parameters(*known)
     if request.method not in ("GET", "HEAD"):
         body = Blueprint.ARGUMENTS_PARSER._raw_load_json(request)
         if body is not ma.missing and body != {}:

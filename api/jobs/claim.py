@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api.core.chain import anchor
 from api.core.kind import registry
-from api.jobs import leases
+from api.jobs import leases, tell
 from api.jobs.models import Delivery, Job
 from api.jobs.sql import clock
 from api.jobs.status import recompute, touch
@@ -46,7 +46,11 @@ def claim(session: Session, job_id: uuid.UUID, worker: str, lease_seconds: int) 
     Returns None if it is not queued (any longer). Raises Busy; the caller rolls back and the job stays queued.
     """
     held = hold(session, job_id, worker, lease_seconds)
-    return None if held is None else carry(session, held)
+    if held is None:
+        return None
+    claimed = carry(session, held)
+    tell.job(session, "job_started", job_id)
+    return claimed
 
 
 def hold(session: Session, job_id: uuid.UUID, worker: str, lease_seconds: int) -> Claim | None:

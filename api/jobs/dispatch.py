@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from api.core.kind import Kind, registry
+from api.jobs import tell
 from api.jobs.models import GATHERS, Delivery, Job
 from api.jobs.nodes import concerned, others
 from api.jobs.parts import parts_of
@@ -38,8 +39,12 @@ def deliver(session: Session, kind: Kind, row: Any) -> list[Job]:
     if kind.name == "node":
         nodes = concerned(session, row, nodes)
     if not nodes:
+        if row.delete_requested:
+            tell.resource(session, kind, row, "deleted")
         _at_once(session, row)
         session.flush()
+        if not row.delete_requested:
+            tell.resource(session, kind, row, row.status)
         return []
     row.status, row.status_message = "deleting" if row.delete_requested else "pending", ""
     session.flush()

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from api.core.audit import record
-from api.jobs import leases
+from api.jobs import leases, tell
 from api.jobs.dispatch import ensure_job
 from api.jobs.models import Delivery, Job, JobHost, JobResource, Lease
 from api.jobs.settle import audit_gone
@@ -93,6 +93,7 @@ def finish(session: Session, claim: Held, ending: Ending) -> bool:
         facts |= {"purpose": row.purpose} if row.purpose else {}
         facts["hosts"] = {host: _recap(values) for host, values in sorted(ending.hosts.items())}
         _audit(session, claim.job_id, row, {**facts, "resources": row.resources, "full": row.full})
+        tell.job_ended(session, claim.job_id, row.state)
     leases.release(session, claim.job_id, claim.tokens)
     return row is not None
 
@@ -147,7 +148,8 @@ def abandon(session: Session, job_id: uuid.UUID, reason: str) -> bool:
         .values(state="pending", job_id=None, tries=Delivery.tries + 1)
         .execution_options(synchronize_session=False)
     )
-    audit_gone(session, job_id, recompute(session, touch(session, tired)))
+    audit_gone(session, job_id, recompute(session, touch(session, tired), job_id))
+    tell.job_ended(session, job_id, row.state)
     return True
 
 

@@ -64,7 +64,7 @@ def settle_report(session: Session, run: Run, host: str, sent: Sent, result: Res
     rows = [{"job_id": run.job_id, "host": host, **row} for row in rows]
     if rows:
         session.execute(insert(session, JobResource.__table__).on_conflict_do_nothing(), rows)
-    audit_gone(session, run.job_id, recompute(session, touched))
+    audit_gone(session, run.job_id, recompute(session, touched, run.job_id))
 
 
 def settle_node(session: Session, run: Run, node_id: uuid.UUID) -> None:
@@ -74,7 +74,7 @@ def settle_node(session: Session, run: Run, node_id: uuid.UUID) -> None:
     session.execute(sa.delete(Delivery).where(_mine(run, node_id, "node")))
     if node_id in carried.get("node", ()):
         announce(session, node_id)
-    audit_gone(session, run.job_id, recompute(session, touched))
+    audit_gone(session, run.job_id, recompute(session, touched, run.job_id))
 
 
 def fail_host(
@@ -104,7 +104,7 @@ def fail_host(
         session.execute(
             sa.update(Delivery).where(mine, level).values(values).execution_options(synchronize_session=False)
         )
-    audit_gone(session, run.job_id, recompute(session, touched))
+    audit_gone(session, run.job_id, recompute(session, touched, run.job_id))
     return sum(len(ids) for ids in carried.values())
 
 

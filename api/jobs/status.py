@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from api.core.db import Base
 from api.core.kind import Kind, registry
+from api.jobs import tell
 from api.jobs.models import Delivery
 from api.jobs.parts import parts_of, whole_of
 from api.jobs.sql import chunks, is_postgresql
@@ -64,21 +65,26 @@ def touch(session: Session, ids: Mapping[str, Iterable[uuid.UUID]]) -> Touched:
     return touched
 
 
-def recompute(session: Session, touched: Touched) -> list[Gone]:
-    """Set the status of locked resources; return the rows that are gone now."""
+def recompute(session: Session, touched: Touched, job_id: uuid.UUID | None = None) -> list[Gone]:
+    """Set the status of locked resources, and announce it; return the rows that are gone now.
+
+    ``job_id`` is the job that brought it about.
+    """
     gone: list[Gone] = []
     # Children first: a parent whose deletion waited for them goes with the last one.
     for kind in reversed(list(registry)):
         for part in chunks(sorted(touched.get(kind.name, ()))):
-            finished = _write(session, kind, part)
-            for row in _remove(session, kind, finished):
+            finished = _write(session, kind, part, job_id)
+            removed = _remove(session, kind, finished)
+            tell.gone(session, kind, {row.id: row for row in removed}, job_id)
+            for row in removed:
                 gone.append(Gone(kind.name, row.id, row.title, row.brand_id))
                 if kind.parent is not None and row.parent is not None:
                     _touch_parent(session, kind, row.parent, touched)
     return gone
 
 
-def _write(session: Session, kind: Kind, ids: Iterable[uuid.UUID]) -> list[uuid.UUID]:
+def _write(session: Session, kind: Kind, ids: Iterable[uuid.UUID], job_id: uuid.UUID | None) -> list[uuid.UUID]:
     """Write the statuses; return the ids of rows that wait for nothing but their removal."""
     table = kind.model.__table__
     ids = list(ids)
@@ -96,6 +102,7 @@ def _write(session: Session, kind: Kind, ids: Iterable[uuid.UUID]) -> list[uuid.
     left = _left(session, kind, ids)
     finished = []
     changes: dict[tuple[int, str, str], list[uuid.UUID]] = {}
+    reached: dict[str, list[uuid.UUID]] = {}
     for row in rows:
         status, message = _judge(left.get(row.id, []), row.delete_requested, bool(row.suspended))
         if status == "gone":
@@ -103,6 +110,8 @@ def _write(session: Session, kind: Kind, ids: Iterable[uuid.UUID]) -> list[uuid.
             status = "deleting"
         if (status, message) != (row.status, row.status_message):
             changes.setdefault((row.generation, status, message), []).append(row.id)
+        if status != row.status and status in tell.TOPIC:
+            reached.setdefault(status, []).append(row.id)
     for (generation, status, message), members in changes.items():
         # Not through the mapping: a report is no wish and must not disturb a client's revision.
         session.execute(
@@ -110,6 +119,8 @@ def _write(session: Session, kind: Kind, ids: Iterable[uuid.UUID]) -> list[uuid.
             .where(table.c.id.in_(members), table.c.generation == generation)
             .values(status=status, status_message=message, updated_at=table.c.updated_at)
         )
+    for status, members in reached.items():
+        tell.resources(session, kind, members, status, job_id)
     return finished
 
 
@@ -148,12 +159,12 @@ def _left(session: Session, kind: Kind, ids: list[uuid.UUID]) -> dict[uuid.UUID,
 
 
 def _remove(session: Session, kind: Kind, ids: list[uuid.UUID]) -> list[Any]:
-    """Delete the rows to which nothing refers any longer; return (id, title, parent, brand_id) of each."""
+    """Delete the rows to which nothing refers any longer; return what is told of each."""
     if not ids:
         return []
     table = kind.model.__table__
     parent = table.c[kind.parent] if kind.parent else sa.null()
-    brand = table.c.brand_id if "brand_id" in table.c else sa.null()
+    brand, tenant = (table.c[name] if name in table.c else sa.null() for name in ("brand_id", "tenant_id"))
     free = [
         ~sa.exists().where(key.parent == table.c.id)
         for other in Base.metadata.tables.values()
@@ -164,7 +175,14 @@ def _remove(session: Session, kind: Kind, ids: list[uuid.UUID]) -> list[Any]:
         session.execute(
             sa.delete(table)
             .where(table.c.id.in_(ids), table.c.delete_requested.is_(True), *free)
-            .returning(table.c.id, table.c[kind.title].label("title"), parent.label("parent"), brand.label("brand_id"))
+            .returning(
+                table.c.id,
+                table.c.generation,
+                table.c[kind.title].label("title"),
+                parent.label("parent"),
+                brand.label("brand_id"),
+                tenant.label("tenant_id"),
+            )
         ).all()
     )
 

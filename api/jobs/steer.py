@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from api.core.errors import conflict
 from api.core.kind import registry
+from api.jobs import tell
 from api.jobs.claim import SITE
 from api.jobs.dispatch import ensure_job, owe
 from api.jobs.models import Delivery, Job, JobHost, JobResource
@@ -59,7 +60,9 @@ def cancel(session: Session, job: Job, who: str) -> None:
     if job.shard_id is None and job.state in OVER:
         # Launches of its turn may have waited for it.
         session.info.setdefault("outbox", []).extend(waiting_for(session, ()))
-    audit_gone(session, job.id, recompute(session, touched))
+    if job.state in OVER:
+        tell.job_ended(session, job.id, job.state)
+    audit_gone(session, job.id, recompute(session, touched, job.id))
 
 
 def message(who: str) -> str:

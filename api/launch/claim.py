@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from api.core.chain import anchor
 from api.core.kind import registry
-from api.jobs import leases
+from api.jobs import leases, tell
 from api.jobs.claim import Busy
 from api.jobs.models import Job, Lease
 from api.jobs.sql import chunks, clock
@@ -56,6 +56,7 @@ def claim(session: Session, row: Launch, hosts: Iterable[str], worker: str, leas
     tokens = leases.acquire(session, wanted or {f"{ALONE}{row.job_id}"}, row.job_id, lease_seconds)
     if tokens is None:
         raise Busy
+    tell.job(session, "job_started", row.job_id)
     return Taken(row.job_id, tokens, head)
 
 

@@ -322,6 +322,56 @@ SAMPLES: dict[str, Sample] = {
             "secret_answers": ["", "[]", '{"nobody": {}}', '{"ask": {}}'],
         },
     ),
+    "notification": Sample(
+        lambda world, n: {
+            "brand_id": world["acme"],
+            "name": f"Portal {n}",
+            "type": "webhook",
+            "url": "https://portal.example.net/hooks?token=a%20b",
+            "topics": ["resource_active", "resource_failed"],
+            "authorization": "Bearer never shown before",
+        },
+        change={
+            "body": '{"text": {{ name | tojson }}}',
+            "kinds": ["fqdn", "record"],
+            "headers": {"X-Team": "web"},
+            "secret": "never shown either, 0123456789",
+            "authorization": "Bearer never shown",
+        },
+        wrong={
+            "name": TITLES,
+            "type": ["", "slack"],
+            "url": [
+                *("", "x", "ftp://a.example/", "gopher://a.example/", "file:///etc/passwd", "http://a.example/"),
+                *("https://a@127.0.0.1/", "https://@a.example/", "https://a:b@a.example/", "https://a.example\\@b/"),
+                *("https://127.0.0.1/", "https://[::1]/", "https://[::ffff:10.0.0.1]/", "https://0.0.0.0/"),
+                *("https://169.254.169.254/latest", "https://10.0.0.1/", "https://100.64.0.1/", "https://[fe80::1]/"),
+                *("https://[fd00::1]/", "https://[64:ff9b::7f00:1]/", "https://[2002:7f00:1::]/", "https://0x7f.1/"),
+                *("https://2130706433/", "https://017700000001/", "https://127.1/", "https://localhost./"),
+                *("https://a.example/\nX: y", "https://a.example:0/", "https://a.example:99999/", "https:///x"),
+                *(
+                    "https://a.example/#f",
+                    "https://a.example/ x",
+                    "https://bücher.example/",
+                    "https://a.example/" + "x" * 2000,
+                ),
+            ],
+            "recipients": [["a"], ["a@b.example\nBcc: c@d.example"], ["A <a@b.example>"], ["@b.example"], ["a@b"]],
+            "topics": [[], ["nope"], ["resource_active", "resource_active"], ["job_failed"]],
+            "kinds": [["nope"], ["A b"]],
+            "body": [
+                *("{{", "{% for %}", "{% include 'x' %}", "{% extends 'x' %}", "{% import 'x' as x %}", "x" * 8193),
+                *("{{ " + "(" * 4000, "{{ 1 | nope }}", "{% do x %}", "{{ " + "9" * 5000 + " }}"),
+            ],
+            "headers": [
+                *({"Host": "x"}, {"content-length": "1"}, {"Authorization": "x"}, {"X-Hostreeve-Topic": "x"}),
+                *({"X": "a\r\nY: b"}, {"X: y\r\nZ": "a"}, {"": "x"}, {"X": ""}, {"Transfer-Encoding": "chunked"}),
+                *({"A": "1", "a": "2"}, {"Proxy-Authorization": "x"}, {"X": "ü"}),
+            ],
+            "authorization": ["", "a\r\nX: y", "ü", " a"],
+            "secret": ["", "short", "x" * 257, "line\n0123456789012345"],
+        },
+    ),
 }
 
 

@@ -18,6 +18,8 @@ import orjson
 MOST, MOST_BYTES, MOST_DIFFERENCES, LONGEST_TEXT, LONGEST_NAME = 2000, 1_000_000, 20, 4000, 300
 #: Only these modules' results are reports of resources.
 MODULES = tuple(f"hostreeve.hosting.{role}_resources" for role in ("web", "lb", "dns", "db", "valkey"))
+#: What changes nothing on a host, whatever it says.
+TELLING = ("ansible.builtin.debug", "debug")
 
 Entry = dict[str, Any]
 
@@ -50,10 +52,13 @@ class Prediction:
             return
         role, task = str(data.get("role") or ""), str(data.get("task") or "")
         shown = _fit(f"{role}: {task}" if role else task, LONGEST_NAME)
-        if (data.get("resolved_action") or data.get("task_action")) in MODULES:
+        action = data.get("resolved_action") or data.get("task_action")
+        if action in MODULES:
             self._report(host, shown, result)
         elif result.get("changed"):
-            self._task(host, shown, result, str(data.get("task_uuid")) in self._handlers)
+            # A task that only tells handlers of a change is none itself.
+            follows = action in TELLING or str(data.get("task_uuid")) in self._handlers
+            self._task(host, shown, result, follows)
 
     def hash(self) -> str:
         """Return the SHA-256 of everything that was told."""

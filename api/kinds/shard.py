@@ -81,7 +81,7 @@ def validate(session: Session, row: Any) -> None:
 def _search(session: Session, row: Any) -> None:
     """Say when a shard is searched for drift: a new one after its first interval, one with new wishes soon."""
     attributes = sa.inspect(row).attrs
-    if row.revision is None:
+    if not sa.inspect(row).persistent:
         row.drift_at = read_clock(session) + timedelta(minutes=row.drift_every)
     elif any(attributes[name].history.has_changes() for name in ("drift_policy", "drift_every")):
         row.drift_at = read_clock(session)

@@ -45,7 +45,7 @@ def note(
     naming.name(session, found.entries)
     rows = _rows(held, checked, found.entries, _left_out(session, shard, set(checked.values())))
     known = sa.select(Drift.node_id, Drift.key).where(Drift.node_id.in_(checked.values()))
-    before = {(node, key) for node, key in session.execute(known).tuples()}
+    before = {(node, key) for node, key in session.execute(known)}
     now = {(row["node_id"], row["key"]) for row in rows}
     _write(session, rows, before - now)
     new = len(now - before)

@@ -274,13 +274,14 @@ def test_a_search_is_queued_once_when_it_is_due(engine: Any) -> None:
     with engine.maker() as session:
         seen = search.due(session)
     assert set(seen) == {shard, engine.ids["dns-a"]}
+    revision = engine.row("shard", shard).revision
     assert sweeper.search_due(context) == 2
     for id_ in seen:  # another sweeper that had seen the same
         with engine.transaction() as session:
             assert search.begin(session, id_) is None
     jobs = engine.all(sa.select(Job).where(Job.purpose == "check"))
     assert sorted(job.shard_id for job in jobs) == sorted(seen) and set(engine.published) == {job.id for job in jobs}
-    assert engine.row("shard", shard).revision == 1
+    assert engine.row("shard", shard).revision == revision
     # While one waits there is no second one, and wishes have a job of their own beside it.
     with engine.maker.begin() as session:
         session.execute(sa.update(Shard).values(drift_at=Shard.created_at))

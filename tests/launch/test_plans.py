@@ -97,8 +97,8 @@ def test_a_plan_is_approved_and_applied(stage):
     assert stage.rest.post(f"/plans/{found['id']}/apply").status_code == 409
     assert stage.rest.post(f"/jobs/{job.id}/relaunch", {"hosts": "all"}).status_code == 409
     with stage.work.engine.maker() as session:
-        entries = set(session.execute(sa.select(Audit.action, Audit.actor_name).where(Audit.kind == "plan")).tuples())
-    assert entries == {(action, "operator") for action in ("plan", "approve", "apply")}
+        entries = set(session.execute(sa.select(Audit.action, Audit.actor_name).where(Audit.kind == "plan")))
+    assert {tuple(entry) for entry in entries} == {(action, "operator") for action in ("plan", "approve", "apply")}
     listed = stage.rest.get(f"/plans?template_id={template['id']}&state=applied").json["items"]
     assert [row["id"] for row in listed] == [found["id"]] and "changes" not in listed[0]
 

@@ -41,9 +41,8 @@ def validate(session: Session, row: Any) -> None:
     """Refuse nodes that could not be launched now, but for what earlier steps or the launch may tell."""
     launches = {node["name"]: node for node in row.nodes if node["type"] == "launch"}
     secrets = json.loads(row.secret_answers) if row.secret_answers else {}
-    for name, answers in secrets.items():
-        if name not in launches or not isinstance(answers, dict):
-            raise invalid("secret_answers", f"{name!r:.64} must be a node that launches, with an object of its answers")
+    if not all(isinstance(answers, dict) for answers in secrets.values()):
+        raise invalid("secret_answers", "must be an object as JSON text: node → {variable: answer}")
     templates = templates_of(session, row.nodes, keep=True)
     for name, node in launches.items():
         template = templates.get(node["template_id"])
@@ -55,6 +54,8 @@ def validate(session: Session, row: Any) -> None:
             raise invalid("nodes", f"node {name}: {min(open_)} is a secret; it belongs into secret_answers")
         if refused := refusal(template, node, row.secret_answers, {}, more_comes=True):
             raise invalid("nodes", f"node {name}: parameters: {said(refused)}")
+    if unknown := secrets.keys() - launches.keys():
+        raise invalid("secret_answers", f"{min(unknown)!r:.64} is no node that launches")
 
 
 def said(refused: dict[str, Any]) -> str:

@@ -296,7 +296,11 @@ SAMPLES: dict[str, Sample] = {
         free=("parameters",),
     ),
     "workflow": Sample(
-        lambda world, n: {"name": f"Workflow {n}", "nodes": [node(world, success=["ask"]), APPROVAL]},
+        lambda world, n: {
+            "name": f"Workflow {n}",
+            "nodes": [node(world, success=["ask"]), APPROVAL],
+            "secret_answers": '{"first": {"password": "never shown before"}}',
+        },
         change={"secret_answers": '{"first": {"password": "never shown"}}', "description": "Two\nlines"},
         wrong={
             "name": TITLES,
@@ -319,7 +323,7 @@ SAMPLES: dict[str, Sample] = {
                 [{"name": "a", "template_id": "x"}],
                 [{"name": "a", "template_id": "00000000-0000-4000-8000-000000000001"}],
             ],
-            "secret_answers": ["", "[]", '{"nobody": {}}', '{"ask": {}}'],
+            "secret_answers": ["", "[]", '{"nobody": {}}', '{"ask": {}}', '{"first": 1}'],
         },
     ),
     "notification": Sample(

@@ -148,7 +148,7 @@ def test_list_parameters(world, kind):
     found = world.admin.get(f"/{kind.plural}?search={title[:-1]}").json["items"]
     assert row in found and all(item[kind.title].startswith(title[:-1]) for item in found)
     assert world.admin.get(f"/{kind.plural}?search=zzzz-nothing").json["items"] == []
-    for name in kind.filters:
+    for name in (name for name in kind.filters if row[name] is not None):
         items = world.admin.get(f"/{kind.plural}?limit=200&{name}={row[name]}").json["items"]
         assert row in items and all(item[name] == row[name] for item in items)
     bad = ["nope=1", "limit=0", "limit=201", "limit=1.0", "limit=a", "sort=nope", "sort=uid", "search=", "search=%00",

@@ -50,8 +50,8 @@ class Awx:
         each(self.plan, self.top, "job_templates", "templates", templates.template)
         templates.schedules()
         each(self.plan, self.top, "credentials", "credentials", self._credential)
-        for name in OTHERS:
-            each(self.plan, self.top, name, OTHERS[name], partial(self._other, name))
+        for name, what in OTHERS.items():
+            each(self.plan, self.top, name, what, partial(self._other, name))
 
     def _keys(self, plural: str) -> list[tuple[str, str]]:
         """Return (organization, name) of every item that has a name."""

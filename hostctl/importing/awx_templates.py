@@ -65,27 +65,27 @@ class Templates:
                 "variables": carried(
                     self.plan, where, parse(f"{where}, extra_vars", node.text("extra_vars"))
                 ),
-                **self._run(node, fields_of_launch=False),
+                **self._run(node),
             }  # fmt: skip
             spec = related.node("survey_spec")
             fields["survey"] = survey(self.plan, where, spec) if spec and node.flag("survey_enabled") else []
             if spec and spec.items("spec") and not node.flag("survey_enabled"):
                 self.plan.note(where, "its survey is switched off, and left out")
         self._losses(node, where, related)
-        if self.plan.items[-1].action == "":
-            self._made[name] = self.plan.items[-1]
+        if (made := self.plan.items[-1]).name == name and not made.action:
+            self._made[name] = made
         for schedule in related.nodes("schedules"):
             self._schedules.append((schedule, Node({**node.value, "type": "job_template"}, node.path)))
 
     def _inventory(self, node: Node) -> str:
         if name := self.awx.named("inventory", node.node("inventory")):
             return name
-        if not any(item.name == self.awx.prefix + NOBODY for item in self.plan.items):
-            fields: dict[str, Any] = {"name": self.awx.prefix + NOBODY, "source": "static", "description": "", "hosts": {},
-                      "groups": {}, "variables": {}}  # fmt: skip
-            self.plan.items.append(Item("inventories", fields["name"], NOBODY, fields))
-        self.plan.note(f"template {node.text('name')}", f"has no inventory: it gets {self.awx.prefix + NOBODY}")
-        return self.awx.prefix + NOBODY
+        nobody = self.awx.prefix + NOBODY
+        if not any(item.name == nobody for item in self.plan.items):
+            fields = {"name": nobody, "source": "static", "description": "", "hosts": {}, "groups": {}, "variables": {}}
+            self.plan.items.append(Item("inventories", nobody, NOBODY, fields))
+        self.plan.note(f"template {node.text('name')}", f"has no inventory: it gets {nobody}")
+        return nobody
 
     @staticmethod
     def _must_be_plain(node: Node) -> None:
@@ -98,9 +98,12 @@ class Templates:
         if node.number("job_slice_count") > 1:
             raise NotCarried("it is sliced (job_slice_count), which there is none of here")
 
-    def _run(self, node: Node, *, fields_of_launch: bool) -> dict[str, Any]:
-        """Return what a run is told; for a schedule (``fields_of_launch``) only what it says itself."""
-        here = self.awx.renamed.get(self.awx.named("inventory", node.node("inventory")), {})
+    def _run(self, node: Node, template: Item | None = None) -> dict[str, Any]:
+        """Return what a run is told; for a schedule of a template only what it says itself."""
+        inventory = self.awx.named("inventory", node.node("inventory"))
+        if not inventory and template is not None:
+            inventory = template.fields["inventory_id"].name
+        here = self.awx.renamed.get(inventory, {})
         found: dict[str, Any] = {
             "limit": renamed(limit(node.text("limit")), here),
             "tags": tags(node.at("job_tags"), node.text("job_tags").split(",")),
@@ -111,7 +114,7 @@ class Templates:
             "forks": node.number("forks"),
             "timeout": max(node.number("timeout"), 0),
         }
-        if not fields_of_launch:
+        if template is None:
             return found
         there = {"tags": "job_tags", "check": "job_type", "diff": "diff_mode"}
         return {name: value for name, value in found.items() if node.value.get(there.get(name, name)) not in (None, "")}
@@ -172,11 +175,14 @@ class Templates:
             }
             if node.text("scm_branch") or node.number("job_slice_count") > 1:
                 raise NotCarried("it has a branch or slices of its own, which there are none of here")
-            parameters = self._run(node, fields_of_launch=True)
+            made = self._made.get(template)
+            if made is None:
+                raise NotCarried(f"needs the template {template}, which is not carried over")
+            parameters = self._run(node, made)
             if inventory := self.awx.named("inventory", node.node("inventory")):
                 parameters["inventory_id"] = Ref("inventories", inventory)
             extra = node.node("extra_data")
-            parameters |= self._said(f"schedule {source}", extra.value if extra else {}, template)
+            parameters |= self._said(f"schedule {source}", extra.value if extra else {}, made)
             fields["parameters"] = parameters
         inner = node.node("related") or Node({}, node.at("related"))
         for item in inner.nodes("credentials"):
@@ -184,10 +190,9 @@ class Templates:
                 f"schedule {source}, credential {item.text('name')}", "is left out: give it to the template"
             )
 
-    def _said(self, where: str, extra: dict[str, Any], template: str) -> dict[str, Any]:
+    def _said(self, where: str, extra: dict[str, Any], template: Item) -> dict[str, Any]:
         """Return answers and variables of a launch."""
-        made = self._made.get(template)
-        asked = {item["variable"]: item for item in made.fields["survey"]} if made else {}
+        asked = {item["variable"]: item for item in template.fields["survey"]}
         answers, rest = {}, {}
         for name, value in extra.items():
             if name not in asked:

@@ -12,13 +12,12 @@ import click
 from hostctl.base import App, Group, pass_app
 from hostctl.errors import Exit, Failure
 from hostctl.importing.awx import Awx
-from hostctl.importing.plan import Item, Note, Plan
+from hostctl.importing.plan import SINGULAR, Item, Note, Plan
 from hostctl.importing.read import Malformed, export
 from hostctl.importing.semaphore import Semaphore
 from hostctl.importing.send import Sender
 
 STYLES = {"created": "green", "would create": "cyan", "unchanged": "dim"}
-SINGULAR = {"projects": "project", "inventories": "inventory", "templates": "template", "schedules": "schedule"}
 
 
 @click.group("import", cls=Group)

@@ -18,7 +18,7 @@ from typing import Any
 
 from hostctl.importing.plan import NotCarried, Plan
 from hostctl.importing.read import Node
-from hostctl.importing.variables import carried, plain
+from hostctl.importing.variables import carried, fits, plain
 
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 GROUP = re.compile(r"[a-z][a-z0-9_]{0,99}")
@@ -104,8 +104,9 @@ def flat(plan: Plan, where: str, tree: Tree) -> tuple[dict[str, Any], dict[str, 
         nested = _merged(kept, sorted(own, key=lambda name: (depths[name], _priority(tree.groups[name]), name)))
         alike = _merged(kept, sorted(own, key=lambda name: groups[name]))
         found = {**{key: value for key, value in nested.items() if alike[key] != value}, **found}
-        if hosts[host] != host:
-            found.setdefault("ansible_host", host)
+        if not _reachable(found, host, hosts[host], tree):
+            plan.note(f"{where}, host {host}", "is left out: without its address another machine might be meant")
+            continue
         made[hosts[host]] = {"groups": sorted(groups[name] for name in own), "vars": found}
     fields = {
         "source": "static",
@@ -114,6 +115,15 @@ def flat(plan: Plan, where: str, tree: Tree) -> tuple[dict[str, Any], dict[str, 
         "variables": carried(plan, where, tree.variables),
     }
     return fields, {old: new for old, new in (*hosts.items(), *groups.items()) if old != new}
+
+
+def _reachable(found: dict[str, Any], host: str, here: str, tree: Tree) -> bool:
+    """Give a host that is called otherwise here the address that its name was; tell whether it has the right one."""
+    own = tree.hosts.get(host, {})
+    if "ansible_host" not in found and here != host and fits("ansible_host", host):
+        found["ansible_host"] = host
+    wanted = here != host or "ansible_host" in own or "ansible_ssh_host" in own
+    return "ansible_host" in found or not wanted
 
 
 def _names(plan: Plan, where: str, kind: str, given: Any) -> dict[str, str]:

@@ -14,6 +14,7 @@ from hostctl.importing.read import Malformed
 
 #: In this order: what others refer to comes first.
 KINDS = ("projects", "inventories", "templates", "schedules")
+SINGULAR = {"projects": "project", "inventories": "inventory", "templates": "template", "schedules": "schedule"}
 LONGEST_NAME, LONGEST_TEXT = 100, 2000
 
 
@@ -87,7 +88,7 @@ class Plan:
         else:
             self.items.append(Item(plural, name, source, fields))
             if name != source:
-                self.note(f"{plural} {source}", f"is called {name} here")
+                self.note(f"{SINGULAR[plural]} {source}", f"is called {name} here")
 
     def ordered(self) -> list[Item]:
         """Return the items, what others refer to first."""

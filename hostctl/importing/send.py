@@ -8,7 +8,7 @@ from typing import Any
 
 from hostctl.base import App
 from hostctl.errors import Exit, Failure
-from hostctl.importing.plan import Item, NotCarried, Plan, Ref
+from hostctl.importing.plan import SINGULAR, Item, NotCarried, Plan, Ref
 
 #: Refusals that concern everything, not an item.
 FATAL = (Exit.AUTH, Exit.UNREACHABLE, Exit.USAGE)
@@ -71,15 +71,9 @@ class Sender:
         if isinstance(value, Ref):
             row = self._row(value)
             if row is None:
-                reason = self._missing.get(value)
-                why = (
-                    f"which is {reason}"
-                    if reason and reason != "failed"
-                    else "which failed"
-                    if reason
-                    else "which is not there"
-                )
-                raise NotCarried(f"needs the {value.plural.removesuffix('s')} {value.name}, {why}")
+                reason = self._missing.get(value, "not there")
+                why = f"which {reason}" if reason == "failed" else f"which is {reason}"
+                raise NotCarried(f"needs the {SINGULAR[value.plural]} {value.name}, {why}")
             return row["id"]
         if isinstance(value, dict):
             return {name: self._resolved(inner) for name, inner in value.items()}

@@ -16,7 +16,11 @@ from hostctl.importing.read import Malformed
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 #: Ansible's own that hosts may have here, and what they were called before.
-CONNECTION = {"ansible_host", "ansible_port", "ansible_user"}
+CONNECTION = {
+    "ansible_host": re.compile(r"[0-9A-Za-z][0-9A-Za-z.:-]{0,252}|::[0-9a-f.:]{0,40}"),
+    "ansible_port": re.compile(r"[0-9]{1,5}"),
+    "ansible_user": re.compile(r"[a-z_][a-z0-9_-]{0,31}"),
+}
 OLDER = {f"ansible_ssh_{word}": f"ansible_{word}" for word in ("host", "port", "user")}
 #: A text of such a name is taken for a secret.
 SECRET = re.compile(r".*(password|passwd|passphrase|secret|token)|(.*_)?(pass|api_?key|private_key|credentials?)", re.I)
@@ -79,17 +83,23 @@ def carried(plan: Plan, where: str, found: dict[str, Any], *, host: bool = False
         place = f"{where}, variable {given}"
         if is_secret(name, value):
             plan.secret(place, "is left out: set it in a credential, a survey's password or Ansible Vault")
-        elif host and name in CONNECTION:
+        elif host and name in CONNECTION and fits(name, value):
             kept.setdefault(name, value)
         elif not NAME.fullmatch(name):
             plan.note(place, "is left out: names are lower-case letters, digits and _")
         elif name.startswith(("ansible_", "hostreeve_")):
-            plan.note(place, "is left out: it is not for users to set here; a playbook may")
+            why = "its value is not allowed" if host and name in CONNECTION else "it is not for users to set"
+            plan.note(place, f"is left out: {why} here")
         else:
             kept[name] = value
             if looks_like_template(value):
                 plan.note(place, "holds a template, which was evaluated there; here it stays these characters")
     return kept
+
+
+def fits(name: str, value: Any) -> bool:
+    """Tell whether a variable of the connection has a value that is allowed here."""
+    return not isinstance(value, bool) and bool(CONNECTION[name].fullmatch(str(value)))
 
 
 def is_secret(name: str, value: Any) -> bool:

@@ -24,7 +24,7 @@ HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 GROUP = re.compile(r"[a-z][a-z0-9_]{0,99}")
 IMPLIED = ("all", "ungrouped")
 #: seconds and bytes of memory that reading a text may take; ranges like web[1:99999999] cost little to write
-SECONDS, MEMORY = 60, 1024 * 1024 * 1024
+SECONDS, MEMORY = 30, 512 * 1024 * 1024
 #: ansible-inventory in so much memory
 BOUNDED = """
 import resource, sys

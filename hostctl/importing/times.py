@@ -49,7 +49,7 @@ def _local(until: str, zone: zoneinfo.ZoneInfo) -> str:
 def _zone(name: str) -> zoneinfo.ZoneInfo:
     try:
         return zoneinfo.ZoneInfo(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         raise NotCarried(f"there is no time zone {name}") from None
 
 

@@ -23,14 +23,15 @@ from hostctl.importing.variables import carried, fits, plain
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 GROUP = re.compile(r"[a-z][a-z0-9_]{0,99}")
 IMPLIED = ("all", "ungrouped")
-#: seconds and bytes of memory that reading a text may take; ranges like web[1:99999999] cost little to write
-SECONDS, MEMORY = 30, 512 * 1024 * 1024
-#: ansible-inventory in so much memory
+#: what reading a text may take: seconds, those of a processor, and bytes of memory; web[1:99999999] is soon written
+SECONDS, BUSY, MEMORY = 60, 15, 512 * 1024 * 1024
+#: ansible-inventory within those bounds
 BOUNDED = """
 import resource, sys
 from ansible.cli.inventory import main
-most = int(sys.argv.pop(1))
-resource.setrlimit(resource.RLIMIT_AS, (most, most))
+for limit in (resource.RLIMIT_AS, resource.RLIMIT_CPU):
+    most = int(sys.argv.pop(1))
+    resource.setrlimit(limit, (most, most))
 main()
 """
 
@@ -179,7 +180,7 @@ def from_text(where: str, text: str, kind: str) -> Tree:
             "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
             "ANSIBLE_NOCOLOR": "1",
         }
-        command = [sys.executable, "-c", BOUNDED, str(MEMORY), "-i", str(source), "--list", "--export"]
+        command = [sys.executable, "-c", BOUNDED, str(MEMORY), str(BUSY), "-i", str(source), "--list", "--export"]
         try:
             done = subprocess.run(
                 command, cwd=directory, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,

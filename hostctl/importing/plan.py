@@ -81,10 +81,9 @@ class Plan:
         fields: dict[str, Any] = {"name": name}
         try:
             yield fields
-        except (NotCarried, Malformed) as error:
-            self.leave(plural, source, str(error))
-        except Failure as error:
-            self.leave(plural, source, error.message)
+        except (NotCarried, Malformed, Failure) as error:
+            reason = error.message if isinstance(error, Failure) else str(error)
+            self.items.append(Item(plural, name, source, {}, "not carried over", reason))
         else:
             self.items.append(Item(plural, name, source, fields))
             if name != source:

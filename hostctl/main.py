@@ -27,6 +27,7 @@ MODULES = {
     "audit": "hostctl.audit:audit",
     "completion": "hostctl.completion:completion",
     "converge": "hostctl.jobs:converge",
+    "import": "hostctl.importing.command:import_",
     "jobs": "hostctl.jobs:jobs",
     "leases": "hostctl.leases:leases",
     "notices": "hostctl.notices:notices",

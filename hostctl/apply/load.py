@@ -33,9 +33,9 @@ class Loader(yaml.SafeLoader):
 class File:
     """A file's data, and the lines that it stands on."""
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, kind: type[Loader] = Loader) -> None:
         self.name = name
-        loader = Loader(text)
+        loader = kind(text)
         try:
             self._node = loader.get_single_node()
             if self._node is not None and _size(self._node, {}, ()) > MOST:

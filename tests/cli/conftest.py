@@ -87,6 +87,7 @@ def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "HOSTREEVE_WORKERS": "1",
         # More than the streams that a process holds at once.
         "HOSTREEVE_THREADS": "40",
+        "HOSTREEVE_GIT_URLS": "https://git.example.net/,ssh://git@git.example.net/",
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn", "api.app:create_app()"]
     found = Server(f"http://{env['HOSTREEVE_BIND']}", "", settings, env)

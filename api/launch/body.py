@@ -24,6 +24,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "skip_tags": grammar.tags,
     "arguments": grammar.arguments,
     "queue": slug,
+    "comment": grammar.prose,
 }
 
 
@@ -92,6 +93,12 @@ class AdhocBody(Checked):
     forks = Int(load_default=0, validate=ma.validate.Range(*BOUNDS["forks"]))
     timeout = Int(load_default=0, validate=ma.validate.Range(*BOUNDS["timeout"]))
     queue = Text(load_default=DEFAULT, metadata={"example": "eu"})
+
+
+class DecisionBody(Checked):
+    """What is said to an approval, or to its refusal."""
+
+    comment = Text(load_default="", metadata={"description": "for those who read it later"})
 
 
 class CopyBody(ma.Schema):

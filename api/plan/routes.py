@@ -20,10 +20,10 @@ from api.core.routes import IDEMPOTENCY, errors, page_schema, result_schema
 from api.core.service import find
 from api.core.state import reading, state
 from api.core.wire import Blueprint, answer, refuse_extras
-from api.launch.body import LaunchBody
+from api.launch.body import DecisionBody, LaunchBody
 from api.plan import start
 from api.plan.models import Plan
-from api.plan.schemas import PLAN, PLANS, SHOWN, DecisionBody, PlanDetailSchema, PlanQuery, PlanSchema
+from api.plan.schemas import PLAN, PLANS, SHOWN, PlanDetailSchema, PlanQuery, PlanSchema
 
 plans = Blueprint("plans", __name__, url_prefix="/plans", description="What runs would change, and approvals.")
 shards = Blueprint("planning", __name__, url_prefix="/shards", description="Plans of full converges.")

@@ -7,7 +7,6 @@ import marshmallow as ma
 from api.core.fields import Text, Uuid
 from api.core.paging import Order, PageQuery
 from api.jobs.schemas import DifferenceSchema
-from api.launch.grammar import prose
 from api.plan.models import ORIGINS, PARTS, STATES, Drift, Plan
 
 PLAN, DRIFT = Plan.__table__, Drift.__table__
@@ -16,24 +15,6 @@ HIDDEN = ("changes", "generations", "revision", "inventory", "prediction", "requ
 SHOWN = [column for column in PLAN.c if column.key not in HIDDEN]
 PLANS = Order("created_at", [PLAN.c.created_at, PLAN.c.id], descending=True)
 FOUND = Order("first_seen", [DRIFT.c.first_seen, DRIFT.c.id], descending=True)
-
-
-class DecisionBody(ma.Schema):
-    """Why a plan is approved or rejected."""
-
-    class Meta:
-        """Nothing that a caller sent is dropped in silence."""
-
-        unknown = ma.RAISE
-
-    comment = Text(load_default="", metadata={"description": "for those who read it later"})
-
-    @ma.validates("comment")
-    def _printable(self, value: str, **_: object) -> None:
-        try:
-            prose(value)
-        except ValueError as error:
-            raise ma.ValidationError(str(error)) from None
 
 
 class PlanSchema(ma.Schema):

@@ -21,7 +21,7 @@ from api.core.routes import IDEMPOTENCY, errors, page_schema, result_schema
 from api.core.state import reading
 from api.core.wire import Blueprint, answer, refuse_extras
 from api.jobs.models import Job
-from api.launch.body import WorkflowLaunchBody
+from api.launch.body import DecisionBody, WorkflowLaunchBody
 from api.workflow import runs
 from api.workflow.advance import Steps, states, steps_of
 from api.workflow.graph import LIVE
@@ -30,7 +30,6 @@ from api.workflow.schemas import (
     ORDER,
     RUN,
     SHOWN,
-    DecisionBody,
     RunDetailSchema,
     RunQuery,
     RunSchema,

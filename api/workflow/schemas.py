@@ -8,7 +8,6 @@ import marshmallow as ma
 
 from api.core.fields import Text, Uuid
 from api.core.paging import Order, PageQuery
-from api.launch.grammar import LONGEST_TEXT
 from api.workflow.advance import Steps
 from api.workflow.graph import BAD, LIVE, RUNNING, SKIPPED, SUCCESSFUL
 from api.workflow.models import WorkflowRun, WorkflowStep
@@ -76,17 +75,6 @@ class RunQuery(PageQuery):
     workflow_id = Uuid()
     schedule_id = Uuid()
     state = Text(validate=ma.validate.OneOf(STATES))
-
-
-class DecisionBody(ma.Schema):
-    """What is said to a decision."""
-
-    class Meta:
-        """Nothing that a caller sent is dropped in silence."""
-
-        unknown = ma.RAISE
-
-    comment = Text(load_default="", validate=ma.validate.Length(0, LONGEST_TEXT))
 
 
 def detail(run: WorkflowRun, steps: Steps) -> dict[str, Any]:

@@ -297,8 +297,9 @@ def test_others_are_told(engine: Any) -> None:
 
     told: list[tuple[str, dict[str, Any]]] = []
 
-    def listen(topic: str, **values: Any) -> None:
-        told.append((topic, values["facts"]))
+    def listen(topic: str, ids: Any, facts: Any, **_: Any) -> None:
+        if topic in ("approval_needed", "drift_found"):
+            told.extend((topic, one) for one in facts(ids).values())
 
     found = Prediction()
     result = {"changed": True, "diff": {"before": "a", "after": "b", "before_header": "/etc/x"}}

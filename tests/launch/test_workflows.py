@@ -111,8 +111,9 @@ def test_what_is_told_may_not_fit(flow):
 def test_approvals(flow):
     heard = []
 
-    def hear(topic, **facts):
-        heard.append((topic, facts["kind"], facts["facts"]["step"], facts["facts"]["question"]))
+    def hear(topic, kind, ids, facts, **_):
+        if topic == "approval_needed":
+            heard.extend((kind, told["step"], told["question"]) for told in facts(ids).values())
 
     gate = {**APPROVAL, "name": "gate", "success": ["go"], "failure": ["stop"]}
     workflow = flow.make(flow.node("first", success=["gate"]), gate, flow.node("go"), flow.node("stop"))
@@ -122,7 +123,7 @@ def test_approvals(flow):
             flow.act(f"{run}/steps/gate/approve", {}, 409)
             flow.end(run, "first")
             assert flow.states(run) == "running: first=succ gate=pend go=wait stop=wait"
-    assert heard == [("approval_needed", "workflow_run", "gate", "Go on?")] * 3
+    assert heard == [("workflow_run", "gate", "Go on?")] * 3
     yes = flow.act(f"{runs[0]}/steps/gate/approve", {"comment": "Fine."})
     assert [job["id"] for job in yes["jobs"]] == [flow.step(runs[0], "go")["job_id"]]
     assert flow.states(runs[0]) == "running: first=succ gate=succ go=runn stop=skip"

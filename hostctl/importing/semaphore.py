@@ -226,9 +226,9 @@ def arguments(path: str, text: str) -> dict[str, Any]:
     parser.add_argument("--extra-vars", "-e", action="append", default=[])
     found, others = parser.parse_known_args(given)
     if others:
-        names = ", ".join(
-            sorted({re.split(r"[=\s]", item)[0] for item in others if item.startswith("-")}) or ["a word"]
-        )
+        # Only what they are called: a value may be a secret.
+        options = {re.split(r"[=\s]", item)[0] if item.startswith("--") else item[:2] for item in others}
+        names = ", ".join(sorted(option for option in options if option.startswith("-"))) or "a word"
         raise NotCarried(f"its arguments hold what there is none of here: {names}")
     variables: dict[str, Any] = {}
     for item in found.extra_vars:

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from tests.cli.test_import_awx import EXPORT, key, schedule, small, template
+from tests.cli.awx_export import EXPORT, key, schedule, template
+from tests.cli.test_import_awx import small
 from tests.cli.test_import_semaphore import BACKUP
 from tests.cli.test_import_semaphore import template as of_semaphore
 

@@ -6,10 +6,14 @@ the characters of a text or password, the value of a number, and how many of sev
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
 
+import marshmallow as ma
+
+from api.core.fields import plain
 from api.launch.grammar import prose, variable
 
 TYPES = ("text", "textarea", "password", "integer", "float", "choice", "multiple_choice")
@@ -163,3 +167,15 @@ def answers(survey: list[dict[str, Any]], given: dict[str, Any]) -> tuple[dict[s
         raise ValueError(errors)
     secret = {name: found.pop(name) for name in list(found) if asked[name]["type"] == "password"}
     return found, secret
+
+
+def secret_answers(value: str) -> str:
+    """Return an object of JSON as text."""
+    try:
+        found = json.loads(value) if len(value) <= LONGEST_ANSWER else None
+        plain(found)
+    except (ValueError, RecursionError, ma.ValidationError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError("must be an object as JSON text: variable → answer")
+    return value

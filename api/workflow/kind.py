@@ -13,7 +13,7 @@ from api.core.db import Base, JsonObjects, Name, Resource
 from api.core.errors import invalid
 from api.core.kind import Kind, registry
 from api.launch.grammar import label, prose
-from api.launch.kinds.schedule import secret_answers
+from api.launch.survey import secret_answers
 from api.workflow.nodes import nodes
 from api.workflow.parameters import refusal, templates_of
 

@@ -95,7 +95,7 @@ def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with (work / "api.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
-        until(lambda: is_ready(found.url), "the API is not ready")
+        until(lambda: is_ready(found.url), "the API is not ready", 90)
         yield found
     finally:
         process.terminate()

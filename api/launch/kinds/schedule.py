@@ -15,27 +15,14 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from api.core.crypto import Secret
 from api.core.db import Base, JsonObject, Name, Resource
 from api.core.errors import MESSAGES, ApiError, invalid
-from api.core.fields import plain
 from api.core.kind import Kind, registry
 from api.jobs.sql import read_clock
 from api.launch import rules
 from api.launch.body import LaunchBody, WorkflowLaunchBody, merged
 from api.launch.grammar import label, prose
+from api.launch.survey import secret_answers
 
-LONGEST_ANSWERS = 65_536
 TIMES = ("rule", "timezone", "starts_at", "enabled")
-
-
-def secret_answers(value: str) -> str:
-    """Return an object of JSON as text."""
-    try:
-        found = json.loads(value) if len(value) <= LONGEST_ANSWERS else None
-        plain(found)
-    except (ValueError, RecursionError, ma.ValidationError):
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError("must be an object as JSON text: variable → answer")
-    return value
 
 
 class Schedule(Resource, Base):

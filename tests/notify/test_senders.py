@@ -166,10 +166,12 @@ def test_the_database_is_away(stage, receiver, caplog):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_workers_sender(stage, receiver, tmp_path, number):
+def test_the_workers_sender(stage, receiver, tmp_path_factory, number):
     """``python -m worker`` sends; a sender that is killed is started again, and what it had is sent all the same."""
     if stage.engine.is_sqlite:
         pytest.skip("the database makes no difference here")
+    # A short path, since sockets lie below it.
+    tmp_path = tmp_path_factory.mktemp("run")
     (tmp_path / "key").touch()
     settings = replace(stage.settings, ssh_key=tmp_path / "key", ssh_known_hosts=tmp_path / "key", run_dir=tmp_path)
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

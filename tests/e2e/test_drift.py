@@ -75,7 +75,7 @@ def test_an_edited_server_block_is_found_named_and_repaired(
     before = edit(name)
     on_host("web1", "sh", "-c", f"echo '# by hand' >> {CONFIG}")
     found = {(row["host"], row["kind"], row["name"]): row for row in search(platform, shard)}
-    assert set(found) == {("web1", "fqdn", name), ("web1", "", "hostreeve.hosting.web: Write the configuration")}
+    assert set(found) == {("web1", "fqdn", name), ("web1", "", "web: Write the configuration")}
     row = found["web1", "fqdn", name]
     assert row["resource_id"] == fqdn["id"]
     assert any("edited.acme.test" in one["before"] and name in one["after"] for one in row["diff"])

@@ -229,6 +229,7 @@ SAMPLES: dict[str, Sample] = {
                 {"a": {"vars": {"ansible_connection": "local"}}},
                 {"a": {"vars": {"ansible_host": "-oProxyCommand=id"}}},
                 {"a": {"vars": {"hostreeve_fence": 1}}},
+                {"a": {"vars": {"x": [{"__ansible_type": "_AnsibleTaggedStr", "value": "{{ 1 }}"}]}}},
                 {"a": {"groups": ["hostreeve_api"]}},
                 {"a": {"nope": 1}},
                 {"a": []},

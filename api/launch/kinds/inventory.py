@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from api.core.db import Base, JsonObject, Name, Resource
 from api.core.errors import invalid
 from api.core.kind import Kind, registry
-from api.launch.grammar import COMPUTED, label, prose, variables
+from api.launch.grammar import COMPUTED, label, no_marks, prose, variables
 
 SOURCES = ("platform", "static", "constructed")
 FILTERS = ("regions", "clusters", "shards", "roles", "hosts")
@@ -41,6 +41,7 @@ def _entries(value: dict[str, Any], what: str, allowed: set[str]) -> dict[str, A
             raise ValueError(f"{name}: groups must be a list of texts")
         if not isinstance(own, dict):
             raise ValueError(f"{name}: vars must be an object")
+        no_marks(own)
         for key in own:
             if key.startswith("hostreeve_") or key in COMPUTED:
                 raise ValueError(f"{name}: {key} is not for users to set")

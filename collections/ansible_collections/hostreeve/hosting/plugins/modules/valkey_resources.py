@@ -11,8 +11,10 @@ module: valkey_resources
 short_description: Make Valkey instances and their users equal to lists
 version_added: 0.2.0
 description:
-  - Makes one Valkey per instance, as its tenant and in its tenant's slice, with its own port, socket, configuration,
-    data and limit of memory, and its users by an ACL file.
+  - Makes one Valkey per instance, as a user of its own and in its tenant's slice, with its own port, socket,
+    configuration, data and limit of memory, and its users by an ACL file.
+  - A highly available instance follows, or is followed by, those of the other nodes, and has a Sentinel of its own on
+    each. Who is the primary is theirs to say.
   - Changes that Valkey takes over while it runs are made without a restart. What needs one is in docs/valkey.md.
   - An item that is not well-formed, or that Valkey refuses, fails alone and keeps its previous version; what depends on
     it (instances of a tenant, users of an instance) fails with it. A failed item does not fail the task.
@@ -20,6 +22,9 @@ description:
     host where that has not been done yet.
 author:
   - Hostreeve maintainers
+extends_documentation_fragment:
+  - hostreeve.hosting.run
+  - hostreeve.hosting.run.noted
 options:
   tenants:
     description:
@@ -38,7 +43,10 @@ options:
       - >-
         Keys: C(name) (V(kv_) and ten lower-case letters or digits), C(tenant), C(port) (20000 to 29999), C(memory_mb)
         (for data; the unit gets more), C(eviction) (V(noeviction), the default, or another of Valkey's policies),
-        C(persistence) (V(none), V(rdb), the default, or V(aof)), C(state) (V(present) or V(absent)) and C(id).
+        C(persistence) (V(none), V(rdb), the default, or V(aof)), C(node) (the name of the node of O(nodes) that carries
+        it; each that gets the list, by default), C(highly_available) (V(true): all nodes carry it, and C(node) is the
+        first primary), C(replication_password) (for that: 16 to 128 letters and digits, the same on all nodes),
+        C(state) (V(present) or V(absent)) and C(id).
       - An absent instance is removed with its users; its data are kept for O(keep_days).
     type: json
     default: "[]"
@@ -69,15 +77,28 @@ options:
     description: Days for which the data of a removed instance are kept in C(/srv/valkey/.removed).
     type: int
     default: 7
-  job:
-    description: The job that runs; the host's fact file names it if something changed.
-    type: str
-  audit_head:
-    description: Where the platform's audit ended when the job was taken, V(seq:hash); noted with the job.
-    type: str
-  fence:
-    description: Fencing token of the run's lease. A token older than one that the host has seen is refused.
+  memory_percent:
+    description: Share of the host's memory that all C(memory_mb) together may be; an instance beyond it is refused.
     type: int
+    default: 90
+  node:
+    description: Name of this node.
+    type: str
+    default: ""
+  nodes:
+    description: All nodes of the shard. Needed for highly available instances, which need three.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the node.
+        type: str
+        required: true
+      address:
+        description: IP address by which the others and the clients reach it.
+        type: str
+        required: true
 attributes:
   check_mode:
     support: full
@@ -124,6 +145,7 @@ node:
   sample: {before: {job: "", audit_head: ""}, now: {job: 0b6f, audit_head: "12:9f86"}}
 """
 
+import ipaddress
 import json
 import os
 
@@ -135,12 +157,28 @@ from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.run impor
 LISTS = ("tenants", "instances", "users")
 
 
+def _addresses(module):
+    """Return {node: address}; an address that is none goes into no configuration."""
+    try:
+        return {one["name"]: str(ipaddress.ip_address(one["address"])) for one in module.params["nodes"]}
+    except ValueError as error:
+        module.fail_json(msg="nodes: %s" % error)
+
+
 def main():
     """Run the module."""
     spec = {
         "listen": {"type": "list", "elements": "str", "default": ["*", "-::*"]},
         "maxclients": {"type": "int", "default": 1000},
         "keep_days": {"type": "int", "default": 7},
+        "memory_percent": {"type": "int", "default": 90},
+        "node": {"type": "str", "default": ""},
+        "nodes": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {"name": {"required": True}, "address": {"required": True}},
+        },
     }
     settings = tuple(spec)
     # Hashes of passwords, and thousands of items, do not belong into the log.
@@ -150,6 +188,8 @@ def main():
     for name, rows in lists.items():
         if not isinstance(rows, list):
             module.fail_json(msg="%s: must be a list" % name)
+    settings = {name: module.params[name] for name in settings}
+    settings["nodes"] = _addresses(module)
     host = Host()
     if host.is_web:
         module.fail_json(msg="this is a web host: tenants of a web host and of a Valkey host cannot share one")
@@ -157,9 +197,7 @@ def main():
         module.fail_json(msg="this is not a Valkey host yet: run the whole role first")
     try:
         with whole_list.guard(module):
-            report = converge(
-                host, lists, {name: module.params[name] for name in settings}, module.params["purge"], module.check_mode
-            )
+            report = converge(host, lists, settings, module.params["purge"], module.check_mode)
             result = report.result(module._diff, each=bool(module.params["job"]))
             fact.remember(module, result)
     except (whole_list.Stale, OSError) as error:

@@ -24,9 +24,16 @@ PRESETS = {
 }
 ACCESSES = (*PRESETS, "custom")
 
-#: Comes last in every user's rules, so that nothing before it counts: no settings, replication, snapshots or ACLs, and
+#: Comes after every user's rules, so that nothing before it counts: no settings, replication, snapshots or ACLs, and
 #: no connections from the host to elsewhere.
 DENIED = "-@admin -migrate"
+
+#: Where the Sentinels of a highly available instance find each other and its nodes. What somebody else says there they
+#: believe: they would log in at an address of his.
+HELLO = "__sentinel__:hello"
+#: Comes after DENIED for users of highly available instances who hear every channel: they speak in all but those that
+#: begin with two underscores.
+_SPEAKS = "-publish (+publish &[^_]* &_[^_]* &_)"
 
 CATEGORIES = frozenset(
     {"all", "bitmap", "blocking", "connection", "dangerous", "fast", "geo", "hash", "hyperloglog", "keyspace", "list"}
@@ -74,20 +81,36 @@ def printable(text):
     return ascii(text[:40])
 
 
-def granted(access, own):
-    """Return the rules of a user: those of its preset, or its own ones where the access is custom."""
-    return "%s %s" % (PRESETS.get(access) or own or "-@all", DENIED)
+def granted(access, own, available=False):
+    """Return the rules of a user: those of its preset, or its own ones where the access is custom.
+
+    available: whether the instance is highly available.
+    """
+    rules_ = "%s %s" % (PRESETS.get(access) or own or "-@all", DENIED)
+    if not (available and any(map(_hears_hello, rules_.split(" ")))):
+        return rules_
+    # A selector could give a customer's own rules more than they have.
+    return "%s %s" % (rules_, _SPEAKS if access in PRESETS else "-publish")
 
 
-def line(name, sha256, access, own):
+def _hears_hello(word):
+    """Tell whether a rule may let somebody into HELLO; rather yes than no, as what follows a wildcard is not read."""
+    if word[:1] != "&":
+        return word == "allchannels"
+    start = re.match(r"[^*?\[\\]*", word[1:]).group(0)
+    return HELLO.startswith(start) if start != word[1:] else start == HELLO
+
+
+def line(name, sha256, access, own, available=False):
     """Return a user's line of the ACL file."""
-    return "user %s on sanitize-payload #%s %s" % (name, sha256, granted(access, own))
+    return "user %s on sanitize-payload #%s %s" % (name, sha256, granted(access, own, available))
 
 
-def render(admin_sha256, lines):
+def render(admin_sha256, lines, more=()):
     """Return an ACL file; lines: {name: line}. Nobody is anybody before he has said his password."""
     own = ["user default off resetpass resetkeys resetchannels -@all"]
     own.append("user %s on sanitize-payload #%s ~* &* +@all" % (ADMIN, admin_sha256))
+    own += more
     return "".join(text + "\n" for text in own + [lines[name] for name in sorted(lines)])
 
 

@@ -25,6 +25,10 @@ class Client:
         self._path, self._credentials, self._patience = path, (user, password), patience
         self._socket, self._buffer, self._left, self._end = None, b"", 0, 0.0
 
+    def patience(self, seconds):
+        """Set the seconds that an answer may take."""
+        self._patience = seconds
+
     def __enter__(self):
         self._socket = socket.socket(socket.AF_UNIX)
         try:

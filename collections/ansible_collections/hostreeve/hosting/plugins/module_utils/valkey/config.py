@@ -23,19 +23,21 @@ MIB = 1024 * 1024
 _OWNER = re.compile(r"# tenant (t_[a-z0-9]{10})")
 
 
-def settings(item, listen, maxclients):
-    """Return {setting: value} of an instance, both as Valkey spells them."""
+def settings(item, listen, maxclients, more=()):
+    """Return {setting: value} of an instance, both as Valkey spells them; ``more``: pairs for high availability."""
     return {
         "bind": " ".join(listen),
         "port": str(item.port),
         "unixsocket": socket(item.name),
-        # Who may reach it is decided by its directory, which only the tenant may enter.
-        "unixsocketperm": "700",
+        # Who may reach it is decided by its directory, which only the tenant's group may enter.
+        "unixsocketperm": "770",
         "protected-mode": "yes",
         "supervised": "systemd",
         "dir": "%s/%s" % (DATA, item.name),
         "aclfile": "%s/%s.acl" % (ETC, item.name),
         "databases": "16",
+        # For the platform's user alone: compares a copy with its source.
+        "enable-debug-command": "local",
         "maxclients": str(maxclients),
         "timeout": "0",
         "maxmemory": str(item.memory_mb * MIB),
@@ -43,6 +45,7 @@ def settings(item, listen, maxclients):
         # What RESTORE is given comes from customers.
         "sanitize-dump-payload": "clients",
         **PERSISTENCE[item.persistence],
+        **dict(more),
     }
 
 
@@ -85,10 +88,19 @@ def memory_max(memory_mb, persistence_):
     return memory_mb + memory_mb // 4 + 32 if persistence_ == "none" else 2 * memory_mb + 32
 
 
-def drop_in(tenant, memory):
-    """Return what an instance's unit is told beyond the template."""
-    rows = ["[Service]", "User=%s" % tenant, "Group=%s" % tenant, "Slice=hostreeve-tenant-%s.slice" % tenant]
-    return MARK + "\n".join([*rows, "MemoryMax=%dM" % memory, ""])
+def without_secrets(text):
+    """Return a configuration file as people may see it."""
+    return re.sub(r"(?m)^(masterauth) .*$", r"\1 (hidden)", text or "")
+
+
+def drop_in(name, tenant, memory, more=""):
+    """Return what an instance's unit is told beyond the template.
+
+    Its socket lies in a directory of the tenant's group; its settings are for its own group, and its data for its user.
+    """
+    rows = ["[Service]", "User=%s" % name, "Group=%s" % tenant, "SupplementaryGroups=%s" % name]
+    rows += ["Slice=hostreeve-tenant-%s.slice" % tenant, "MemoryMax=%dM" % memory, ""]
+    return MARK + "\n".join(rows) + more
 
 
 def limit_of(text):

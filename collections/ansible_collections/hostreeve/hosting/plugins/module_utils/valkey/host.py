@@ -13,13 +13,16 @@ from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar, 
 from ansible_collections.hostreeve.hosting.plugins.module_utils.accounts import Users
 from ansible_collections.hostreeve.hosting.plugins.module_utils.files import MARK, Folder, listed
 from ansible_collections.hostreeve.hosting.plugins.module_utils.units import UNITS, Units, limits_path
-from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import acl, config
+from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import acl, config, ha
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.client import Client
 
-#: The unit of an instance.
-VALKEY = Units("hostreeve-valkey")
+#: The units of an instance and of its Sentinel.
+VALKEY, SENTINEL = Units("hostreeve-valkey"), Units("hostreeve-valkey-sentinel")
 #: What a run has written and not yet made effective. A run that was cut off leaves it for the next one.
 PENDING = os.path.join(whole_list.STATE, "valkey-pending")
+
+#: The comment of an instance's user.
+OWNER = "Hostreeve Valkey instance"
 
 _KEPT = re.compile(r"(kv_[a-z0-9]{10})\.(\d{8}T\d{6}Z)")
 
@@ -34,6 +37,7 @@ class Host(Users):
         self.units = self.at(UNITS[1:])
         self.data = self.at(config.DATA[1:])
         self.kept_path = os.path.join(self.data, ".removed")
+        self.incoming = os.path.join(self.data, ".incoming")
 
     @cached_property
     def instances(self):
@@ -49,10 +53,17 @@ class Host(Users):
         """Return the instances of a tenant."""
         return sorted(name for name, (owner, _) in self.instances.items() if owner == tenant)
 
+    def owner(self, name):
+        """Return the account of an instance, or None; all of name, uid, comment and home must say that we made it."""
+        account = self.accounts.get(name)
+        least, most = grammar.VALKEY_UIDS
+        ours = account and grammar.VALKEY.fullmatch(name) and least <= account.uid <= most
+        return account if ours and (account.gecos, account.home) == (OWNER, "%s/%s" % (config.DATA, name)) else None
+
     @cached_property
     def ports(self):
-        """{port: instance}."""
-        return {values.get("port"): name for name, (_, values) in self.instances.items()}
+        """{port: instance}; one that has moved needs none."""
+        return {values.get("port"): name for name, (_, values) in self.instances.items() if name not in self.moved}
 
     def data_path(self, name):
         """Return the path of an instance's data."""
@@ -83,6 +94,19 @@ class Host(Users):
         """The instances that run."""
         return VALKEY.running()
 
+    @cached_property
+    def moved(self):
+        """The instances that were shut because they moved to another shard."""
+        return {name[: -len(".moved")] for name in listed(self.confs.path) if name.endswith(".moved")}
+
+    def moved_path(self, name):
+        """Return the path of the file that says so of an instance."""
+        return os.path.join(self.confs.path, name + ".moved")
+
+    def incoming_path(self, name):
+        """Return the path of the data with which an instance from another shard begins here."""
+        return os.path.join(self.incoming, name + ".rdb")
+
     @property
     def has_valkey(self):
         """Tell whether Valkey is installed."""
@@ -104,6 +128,42 @@ class Host(Users):
         """{"units": whether systemd must read, "acl": instances, "restart": instances} that a run left undone."""
         left = json.loads(whole_list.read(PENDING) or "{}") if self.root == "/" else {}
         return {"units": bool(left.get("units")), **{one: set(left.get(one, ())) for one in ("acl", "restart")}}
+
+    @cached_property
+    def available(self):
+        """The highly available ones of the instances."""
+        return {name for name, (_, values) in self.instances.items() if ha.is_on(values)}
+
+    @cached_property
+    def sentinels(self):
+        """The instances whose Sentinel runs."""
+        return SENTINEL.running() if self.root == "/" else set()
+
+    def nodes_path(self, name):
+        """Return the path of the file by which an instance's unit finds the other nodes."""
+        return os.path.join(self.confs.path, name + ".ha")
+
+    def sentinel_acl_path(self, name):
+        """Return the path of the users of an instance's Sentinel."""
+        return os.path.join(self.confs.path, name + ".sentinel")
+
+    def sentinel_drop_in_path(self, name):
+        """Return the path of the drop-in of an instance's Sentinel."""
+        return os.path.join(self.units, SENTINEL.unit(name) + ".d", "50-instance.conf")
+
+    def sentinel_wants_path(self, name):
+        """Return the path of the link that starts an instance's Sentinel at boot."""
+        return SENTINEL.wants(self.units, name)
+
+    def sentinel_admin(self, name):
+        """Return a connection to a running Sentinel as the platform's user."""
+        return Client(ha.socket(name), acl.ADMIN, self.key(name) or "")
+
+    @cached_property
+    def memory_mb(self):
+        """MiB of memory that the host has."""
+        rows = (whole_list.read(self.at("proc/meminfo")) or "").splitlines()
+        return next((int(row.split()[1]) // 1024 for row in rows if row.startswith("MemTotal:")), 0)
 
     def admin(self, name):
         """Return a connection to a running instance as the platform's user."""

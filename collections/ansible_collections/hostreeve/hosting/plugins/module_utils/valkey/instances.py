@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import secrets
-import stat
 from datetime import UTC, datetime, timedelta
 
 from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
-from ansible_collections.hostreeve.hosting.plugins.module_utils.files import MARK, is_folder, lstat
-from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import config, tenants
+from ansible_collections.hostreeve.hosting.plugins.module_utils.files import MARK, lstat
+from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import config, ha, memory, owners, tenants
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.observe import observe
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.plan import Work
 
@@ -27,26 +26,37 @@ def plan(plan_, purge):
             _absent(plan_, item)
     for name in _left_behind(plan_, purge):
         _remove(plan_, name)
+    _elsewhere(plan_)
     present = [item for item in plan_.wanted.instances.values() if item.state == "present" and plan_.ok(item)]
+    foreign = {item.name for item in present if owners.is_foreign(plan_.host, item.name)}
+    # Those are stopped first: for the rest of the plan they do not run.
+    plan_.host.running = plan_.host.running - foreign
     plan_.observed = observe(
         plan_.host, plan_.host.running & plan_.host.instances.keys() & {one.name for one in present}
     )
     for item in present:
-        if plan_.ok(item):
-            reason = _present(plan_, item)
-            if reason:
-                plan_.fail(item, reason)
+        reason = plan_.ok(item) and _present(plan_, item)
+        if reason:
+            plan_.fail(item, reason)
     for tenant in plan_.wanted.tenants.values():
         if tenant.state != "absent" and plan_.ok(tenant):
             _follow(plan_, tenant)
+
+
+def _elsewhere(plan_):
+    """Fail what another node carries and this one has."""
+    for item in plan_.wanted.elsewhere.values():
+        if item.kind == "instance" and item.name in plan_.host.instances:
+            plan_.fail(item, "node: is %s, and this one has it; an instance never moves" % item.node)
 
 
 def _follow(plan_, tenant):
     """Plan that what no item names, or what failed, stops and starts with its tenant."""
     host = plan_.host
     for name in host.of(tenant.name):
-        if name not in plan_.work:
-            work = Work(name, tenant.name, tenant.uid)
+        if name not in plan_.work and name not in host.moved:
+            account = host.owner(name)
+            work = Work(name, tenant.name, account.uid if account else 0)
             _plan_running(plan_, work, tenant.state == "suspended")
             if work.start or work.stop:
                 plan_.work[name] = work
@@ -69,7 +79,8 @@ def _left_behind(plan_, purge):
     return [
         name
         for name, (tenant, _) in sorted(plan_.host.instances.items())
-        if (tenant in absent and name not in wanted.instances) or (purge and name not in wanted.named)
+        if (tenant in absent and name not in wanted.instances)
+        or (purge and name not in wanted.named and name not in plan_.host.moved)
     ]
 
 
@@ -95,7 +106,7 @@ def _absent(plan_, item):
 
 def _remove(plan_, name):
     tenant, _ = plan_.host.instances[name]
-    account = plan_.host.tenant(tenant)
+    account = plan_.host.owner(name)
     plan_.work[name] = Work(name, tenant, account.uid if account else 0, remove=True, stop=True)
     before = "tenant: %s\n" % tenant
     plan_.note(plan_.id("instances", name), "removed; its data are kept", before, "", "instance " + name)
@@ -104,18 +115,29 @@ def _remove(plan_, name):
 def _present(plan_, item):
     """Plan an instance that should exist; returns why it cannot, or None."""
     host, name = plan_.host, item.name
-    uid, reason = tenants.uid(plan_, item.tenant)
-    reason = reason or _clash(plan_, item) or _in_the_way(host.data_path(name), uid)
+    _, reason = tenants.uid(plan_, item.tenant)
+    reason = reason or _clash(plan_, item) or memory.refuses(plan_, item)
+    if reason:
+        return reason
+    uid, reason = owners.uid(plan_, name)
+    reason = reason or owners.in_the_way(host, name, item.tenant, uid)
     if reason:
         return reason
     work = Work(name, item.tenant, uid, make=name not in host.instances)
     suspended = tenants.suspended(plan_, item.tenant)
     if work.make:
-        plan_.note(item.id, "created", "", "tenant: %s\nport: %d\n" % (item.tenant, item.port), "instance " + name)
-    elif not is_folder(lstat(host.data_path(name)), uid, uid, 0o700):
+        work.adopt = lstat(host.incoming_path(name)) is not None
+        made = "created with the data of another host" if work.adopt else "created"
+        plan_.note(item.id, made, "", "tenant: %s\nport: %d\n" % (item.tenant, item.port), "instance " + name)
+    elif owners.is_foreign(host, name):
+        work.take = True
+        plan_.note(item.id, "stopped, and its data given to its own user", header=host.data_path(name))
+    elif not owners.is_fit(host, name, uid):
         work.repair = True
         plan_.note(item.id, "directory repaired", header=host.data_path(name))
-    values = config.settings(item, plan_.settings["listen"], plan_.settings["maxclients"])
+    more = ha.settings(item, plan_.wanted.nodes[plan_.wanted.here]) if item.highly_available else {}
+    work.reopen = name in host.moved
+    values = config.settings(item, plan_.settings["listen"], plan_.settings["maxclients"], more)
     kept = _plan_persistence(host, item, work, values, suspended)
     _plan_files(plan_, item, work, values, kept)
     if name in host.running and work.make:
@@ -125,6 +147,7 @@ def _present(plan_, item):
         if reason:
             return reason
     _plan_running(plan_, work, suspended)
+    memory.give(plan_, item)
     plan_.work[name] = work
     return None
 
@@ -138,16 +161,12 @@ def _clash(plan_, item):
     owner = host.instances.get(name, (item.tenant,))[0]
     if owner != item.tenant:
         return "tenant: is %s on this host; an instance never moves" % owner
+    values = host.instances.get(name, (None, {}))[1]
+    if item.highly_available and values.get("port", str(item.port)) != str(item.port):
+        return "port: is %s, and that of a highly available instance never changes" % values["port"]
     other = host.ports.get(str(item.port), name)
     gone = other in plan_.work and plan_.work[other].remove
     return None if other == name or gone else "port: %d is that of %s on this host" % (item.port, other)
-
-
-def _in_the_way(path, uid):
-    found = lstat(path)
-    if found is None or (stat.S_ISDIR(found.st_mode) and found.st_uid == uid):
-        return None
-    return "%s is in the way: it is not a directory of uid %d" % (path, uid)
 
 
 def _plan_persistence(host, item, work, values, suspended):
@@ -156,7 +175,8 @@ def _plan_persistence(host, item, work, values, suspended):
     Data on disk are in the old form, and Valkey would begin empty with the new setting: so a running instance writes
     them in the new form first, and one that is suspended stays as it is until it runs again.
     """
-    before = item.persistence if work.make else config.persistence(host.instances[item.name][1])
+    new = "rdb" if work.adopt else item.persistence
+    before = new if work.make else config.persistence(host.instances[item.name][1])
     if before is None or before == item.persistence:
         return item.persistence
     if suspended:
@@ -172,14 +192,16 @@ def _plan_files(plan_, item, work, values, persistence):
     if before != after:
         work.conf = after
         if not work.make:
-            plan_.note(item.id, "changed", before, after, host.confs(name))
+            shown = map(config.without_secrets, (before, after))
+            plan_.note(item.id, "changed", *shown, host.confs(name))
     limit = config.memory_max(item.memory_mb, persistence)
-    before, after = whole_list.read(host.drop_in_path(name)), config.drop_in(item.tenant, limit)
+    more = ha.drop_in(name) if item.highly_available else ""
+    before, after = whole_list.read(host.drop_in_path(name)), config.drop_in(name, item.tenant, limit, more)
     work.limits = (config.limit_of(before), limit)
     if before != after:
         work.drop_in = after
         if not work.make:
-            plan_.note(item.id, "memory limit", before or "", after, host.drop_in_path(name))
+            plan_.note(item.id, "unit", before or "", after, host.drop_in_path(name))
     if host.key(name) is None:
         work.key = secrets.token_hex(32)
         work.restart = name in host.running

@@ -24,20 +24,29 @@ class Observed:
 
 def observe(host, names):
     """Return {instance: Observed, or the error} of running instances."""
+    return many(names, lambda name: _observe(host, name))
+
+
+def many(names, ask):
+    """Return {name: what ask(name) returned, or the error}."""
     names = sorted(names)
     if not names:
         return {}
+
+    def one(name):
+        try:
+            return ask(name)
+        except (ValkeyError, OSError, ValueError, KeyError, TypeError) as error:
+            return error
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(names, pool.map(lambda name: _observe(host, name), names), strict=True))
+        return dict(zip(names, pool.map(one, names), strict=True))
 
 
 def _observe(host, name):
-    try:
-        with host.admin(name) as client:
-            settings = client.pairs("CONFIG", "GET", *config.LIVE)
-            users = client("ACL", "LIST")
-            if not isinstance(users, list):
-                raise ValkeyError("the answer has not the form of one of Valkey's")
-            return Observed(settings, "\n".join(map(str, users)), int(client.info("memory").get("used_memory", "0")))
-    except (ValkeyError, OSError, ValueError) as error:
-        return error
+    with host.admin(name) as client:
+        settings = client.pairs("CONFIG", "GET", *config.LIVE)
+        users = client("ACL", "LIST")
+        if not isinstance(users, list):
+            raise ValkeyError("the answer has not the form of one of Valkey's")
+        return Observed(settings, "\n".join(map(str, users)), int(client.info("memory").get("used_memory", "0")))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -13,12 +14,21 @@ class Work:
 
     name: str
     tenant: str
+    #: that of the instance's own user
     uid: int
     #: the instance comes, or goes
     make: bool = False
     remove: bool = False
     #: its directory gets back its owner and mode
     repair: bool = False
+    #: it was shut for a move, and is in service again
+    reopen: bool = False
+    #: it begins with the data that came from another shard
+    adopt: bool = False
+    #: it is stopped, and its data become those of its own user
+    take: bool = False
+    #: what is to be done besides where it is highly available
+    sentinel: Any = None
     #: the configuration file; where persistence changes, it is written when the data are on disk in the new way
     conf: str | None = None
     drop_in: str | None = None
@@ -31,10 +41,13 @@ class Work:
     users: str | None = None
     #: {setting: value} to change while it runs
     live: dict = field(default_factory=dict)
-    #: (before, after) where the choice of persistence changes
+    #: (before, after) where the choice of persistence changes; None again when the data are in the new form
     persistence: tuple | None = None
+    #: {user: line} of the ACL file as it is going to be
+    lines: dict = field(default_factory=dict)
     #: users whose connections are ended, because their password changed
     kick: list = field(default_factory=list)
+    #: it reads its ACL file, now or once it has started
     load: bool = False
     start: bool = False
     stop: bool = False
@@ -43,8 +56,19 @@ class Work:
     def idle(self):
         """Tell whether nothing is to be done."""
         texts = (self.conf, self.drop_in, self.acl, self.key)
-        flags = (self.make, self.remove, self.repair, self.load, self.start, self.stop, self.restart)
-        return not (any(flags) or self.live or any(text is not None for text in texts))
+        flags = (
+            self.make,
+            self.remove,
+            self.repair,
+            self.reopen,
+            self.take,
+            self.load,
+            self.start,
+            self.stop,
+            self.restart,
+        )
+        texts_or_more = any(text is not None for text in texts) or bool(self.live or self.sentinel)
+        return not (any(flags) or texts_or_more)
 
 
 class Plan:
@@ -53,6 +77,7 @@ class Plan:
     A failed item takes its own changes out: at any time the plan holds what is to be done.
 
     users    {tenant: uid} to make
+    owners   {instance: uid} of users to make
     expire   {tenant: True to lock the account, False to open it}
     slices   {tenant: text of the slice's drop-in, or None to remove it}
     leave    {tenant: Account} of tenants that have nothing left here
@@ -64,7 +89,9 @@ class Plan:
     def __init__(self, wanted, host, settings, report):
         self.wanted, self.host, self.settings, self.report = wanted, host, settings, report
         self.users, self.expire, self.slices, self.leave, self.work, self.forget = {}, {}, {}, {}, {}, []
-        self.observed = {}
+        self.owners, self.observed = {}, {}
+        #: MiB that instances of the host may hold together; None until somebody asks
+        self.given = None
         self._notes = {}
 
     def empty(self):
@@ -86,7 +113,8 @@ class Plan:
 
     def tell(self):
         """Write what was noted into the report."""
-        for items in (self.wanted.tenants, self.wanted.instances, self.wanted.users):
+        wanted = self.wanted
+        for items in (wanted.tenants, wanted.instances, wanted.users, wanted.elsewhere):
             for item in items.values():
                 self.report.unchanged(item.id)
         for id_, notes in self._notes.items():
@@ -99,6 +127,10 @@ class Plan:
         """Tell whether an item has not failed so far."""
         return not self.report.is_failed(item.id)
 
+    def failed(self, name):
+        """Tell whether an instance has failed, or was refused, so that nothing was done to it."""
+        return self.report.is_failed(self.id("instances", name)) or name in self.wanted.refused["instances"]
+
     def fail(self, item, reason):
         """Report an item as failed and take it and its children out of the plan."""
         if not self.ok(item):
@@ -109,10 +141,14 @@ class Plan:
             for group in (self.users, self.expire, self.slices, self.leave):
                 group.pop(item.name, None)
         if item.kind == "instance":
-            self.work.pop(item.name, None)
+            self._drop(item.name)
         for child in self.wanted.children(item):
             if child.state != "absent":
                 self.fail(child, "%s %s failed: %s" % (item.kind, item.name, reason))
+
+    def _drop(self, name):
+        self.work.pop(name, None)
+        self.owners.pop(name, None)
 
     def fail_instance(self, name, reason):
         """The same for an instance that perhaps no item names."""
@@ -122,7 +158,7 @@ class Plan:
             return
         self._notes.pop(name, None)
         self.report.failed(name, reason)
-        self.work.pop(name, None)
+        self._drop(name)
         for user in self.wanted.users.values():
             if user.instance == name and user.state != "absent":
                 self.fail(user, "instance %s failed: %s" % (name, reason))

@@ -10,8 +10,16 @@ import os
 import shutil
 from datetime import UTC, datetime
 
-from ansible_collections.hostreeve.hosting.plugins.module_utils import accounts, units, whole_list
-from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import config, instances, live, tenants, users
+from ansible_collections.hostreeve.hosting.plugins.module_utils import units, whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import (
+    config,
+    instances,
+    live,
+    owners,
+    sentinel,
+    tenants,
+    users,
+)
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.client import ValkeyError
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.host import PENDING, VALKEY
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.plan import Plan
@@ -24,7 +32,7 @@ def converge(host, lists, settings, purge, check):
     """Make the host equal to the lists and return the Report.
 
     lists: {"tenants": [...], "instances": [...], "users": [...]}; settings: listen (list of addresses), maxclients,
-    keep_days. Raises OSError where the host itself is at fault.
+    keep_days, memory_percent, node, nodes ({name: address}). Raises OSError where the host itself is at fault.
     """
     plan = prepare(host, lists, settings, purge)
     if not check:
@@ -36,10 +44,11 @@ def converge(host, lists, settings, purge, check):
 def prepare(host, lists, settings, purge):
     """Return the Plan for a host."""
     report = whole_list.Report()
-    plan = Plan(Wanted(lists, report), host, settings, report)
+    plan = Plan(Wanted(lists, report, settings["node"], settings["nodes"]), host, settings, report)
     tenants.plan(plan)
     instances.plan(plan, purge)
     users.plan(plan, purge)
+    sentinel.plan(plan)
     tenants.plan_leave(plan, purge)
     instances.plan_kept(plan)
     return plan
@@ -51,25 +60,34 @@ def _apply(plan):
         return
     os.umask(0o022)
     work = plan.work.values()
+    written = any(one.drop_in or one.remove or one.sentinel for one in work)
     todo = {
-        "units": pending["units"] or bool(plan.slices) or any(one.drop_in or one.remove for one in work),
+        "units": pending["units"] or bool(plan.slices) or written,
         "acl": sorted({one.name for one in work if one.load} | pending["acl"]),
         "restart": sorted({one.name for one in work if one.restart} | pending["restart"]),
     }
     whole_list.write(PENDING, json.dumps(todo))
     tenants.make(plan)
+    owners.make(plan)
     tenants.write_slices(plan)
+    VALKEY.stop({one.name for one in plan.work.values() if one.take})
     _each(plan, _write)
     if todo["units"]:
         units.daemon_reload()
         VALKEY.reload(_limited(plan, pending["units"]))
     _each(plan, _alter)
+    sentinel.start(plan, plan.settings["listen"])
     _start(plan)
     _lower(plan)
     _stop(plan)
     for path in plan.forget:
         shutil.rmtree(path, ignore_errors=True)
-    os.unlink(PENDING)
+    # What failed is still to be done.
+    left = {one: [name for name in todo[one] if plan.failed(name)] for one in ("acl", "restart")}
+    if any(left.values()):
+        whole_list.write(PENDING, json.dumps(left))
+    else:
+        os.unlink(PENDING)
 
 
 def _limited(plan, all_):
@@ -96,51 +114,53 @@ def _runs(plan, work):
 
 def _write(plan, work):
     """Write what an instance needs to start, and what gives it more memory."""
-    host, name, uid = plan.host, work.name, work.uid
+    host, name = plan.host, work.name
     if work.remove:
         return
-    if work.make or work.repair:
-        _folder(host.data_path(name), uid)
+    _write_data(host, work)
     if work.key:
         whole_list.write(host.key_path(name), work.key + "\n", 0o600)
     if work.acl is not None and not _runs(plan, work):
         _put_acl(host, work, work.acl)
     if work.conf is not None and not _runs(plan, work):
-        _put_conf(host, work, _in_old_form(work) if work.persistence else work.conf)
+        _put_conf(host, work, _in_present_form(work))
     if work.drop_in is not None and not (_runs(plan, work) and _lowers(work)):
         tenants.write_drop_in(host.drop_in_path(name), work.drop_in)
+    if work.sentinel:
+        sentinel.write(host, work)
+
+
+def _write_data(host, work):
+    name, uid = work.name, work.uid
+    if work.take:
+        owners.give(host.data_path(name), uid)
+    if work.make or work.repair:
+        owners.folder(host.data_path(name), uid)
+    if work.adopt:
+        owners.adopt(host, name, uid)
+    if work.reopen:
+        os.unlink(host.moved_path(name))
 
 
 def _lowers(work):
     return work.limits[1] < work.limits[0]
 
 
-def _in_old_form(work):
+def _in_present_form(work):
     """Return the configuration with the persistence in which the data are on disk."""
+    if not work.persistence:
+        return work.conf
     tenant, values = config.parse(work.conf)
     return config.render(tenant, {**values, **config.PERSISTENCE[work.persistence[0]]})
 
 
 def _put_conf(host, work, text):
-    whole_list.write(host.confs(work.name), text, 0o640, gid=_gid(host, work))
+    whole_list.write(host.confs(work.name), text, 0o640, gid=work.uid)
 
 
 def _put_acl(host, work, text):
-    whole_list.write(host.acls(work.name), text, 0o640, gid=_gid(host, work))
-
-
-def _gid(host, work):
-    """Return the group that reads an instance's files: its tenant's, whose gid is the uid."""
-    account = host.tenant(work.tenant)
-    return work.uid or (account.gid if account else 0)
-
-
-def _folder(path, uid):
-    """Make a directory in one of root's, or give it back its owner and mode."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    os.chown(path, uid, uid, follow_symlinks=False)
-    os.chmod(path, 0o700)
+    # An instance's user has a group of its own, with the same number.
+    whole_list.write(host.acls(work.name), text, 0o640, gid=work.uid)
 
 
 def _alter(plan, work):
@@ -157,10 +177,11 @@ def _alter_live(plan, work):
     host = plan.host
     with host.admin(work.name) as client:
         live.settings(client, work)
-        if work.conf is not None:
-            _put_conf(host, work, work.conf)
         if work.persistence:
-            live.drop_old_forms(work)
+            live.change_form(client, work, lambda: _put_conf(host, work, work.conf))
+            work.persistence = None
+        elif work.conf is not None:
+            _put_conf(host, work, work.conf)
         if not work.load:
             return
         before = whole_list.read(host.acls(work.name))
@@ -168,14 +189,18 @@ def _alter_live(plan, work):
             _put_acl(host, work, work.acl)
         try:
             live.users(client, work)
-        except ValkeyError:
+        except UNANSWERED:
+            # With equal files the next run would not know that it was not read.
             if work.acl is not None and before is not None:
                 _put_acl(host, work, before)
             raise
 
 
 def _start(plan):
-    """Start and restart, each in one call; then give those their new form of data that could not have it before."""
+    """Start and restart, each in one call; then give what started its users and its new form of data.
+
+    One that was starting already has read its users before they were written.
+    """
     host, work = plan.host, list(plan.work.values())
     for one in work:
         if one.start:
@@ -187,8 +212,7 @@ def _start(plan):
     for name in sorted(broken):
         plan.fail_instance(name, "%s does not start; its journal says why" % VALKEY.unit(name))
     for one in work:
-        if one.start and one.persistence and one.name in plan.work:
-            one.live = dict(config.PERSISTENCE[one.persistence[1]])
+        if one.start and (one.load or one.persistence) and not _runs(plan, one) and one.name in plan.work:
             try:
                 _alter_live(plan, one)
             except UNANSWERED as error:
@@ -197,7 +221,8 @@ def _start(plan):
 
 def _catch_up(plan, work):
     """Write what could not be tried on a running instance, because it did not let the platform in."""
-    for put, host, text in ((_put_acl, plan.host.acls, work.acl), (_put_conf, plan.host.confs, work.conf)):
+    conf = _in_present_form(work)  # in another it would begin empty: the next run changes that
+    for put, host, text in ((_put_acl, plan.host.acls, work.acl), (_put_conf, plan.host.confs, conf)):
         if text is not None and whole_list.read(host(work.name)) != text:
             put(plan.host, work, text)
 
@@ -225,13 +250,12 @@ def _stop(plan):
     """Stop what must not run any more, and remove what goes: its files last, so that a run cut off is repeated."""
     host = plan.host
     stop = [work for work in plan.work.values() if work.stop]
+    sentinel.stop(host, [work.name for work in stop if work.name in host.available])
     VALKEY.stop({work.name for work in stop})
     for work in stop:
         VALKEY.enable(host.wants_path(work.name), False)
     tenants.switch(plan)
     gone = [work for work in plan.work.values() if work.remove]
-    # Nothing of the tenant may still write to what is moved away.
-    accounts.kill({work.uid for work in gone if work.tenant in plan.leave and work.uid})
     _each(plan, _remove)
     if gone:
         units.daemon_reload()
@@ -242,11 +266,16 @@ def _remove(plan, work):
     if not work.remove:
         return
     host, name = plan.host, work.name
+    error = owners.remove(name, work.uid) if work.uid else None
+    if error:
+        raise OSError("removal: %s" % error)
     os.makedirs(host.kept_path, mode=0o700, exist_ok=True)
-    stamp = datetime.now(UTC).strftime(instances.STAMP)
+    kept = os.path.join(host.kept_path, "%s.%s" % (name, datetime.now(UTC).strftime(instances.STAMP)))
     with contextlib.suppress(FileNotFoundError):
-        os.rename(host.data_path(name), os.path.join(host.kept_path, "%s.%s" % (name, stamp)))
+        os.rename(host.data_path(name), kept)
+        owners.give(kept, 0)  # the uid may be somebody else's one day
     tenants.write_drop_in(host.drop_in_path(name), None)
-    for path in (host.acls(name), host.key_path(name), host.confs(name)):
+    sentinel.remove(host, name)
+    for path in (host.acls(name), host.key_path(name), host.moved_path(name), host.confs(name)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 
-from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import acl
+from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import acl, ha
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.plan import Work
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.scratch import Scratch
 
@@ -28,13 +28,21 @@ def _partial(plan_, name):
     """Return the work on an instance that no item names, or None where there is none."""
     host = plan_.host
     item = plan_.wanted.instances.get(name)
-    if name not in host.instances or (not plan_.ok(item) if item else name in plan_.wanted.refused["instances"]):
+    if (
+        name not in host.instances
+        or name in plan_.wanted.elsewhere
+        or (not item and name in host.moved)
+        or (not plan_.ok(item) if item else name in plan_.wanted.refused["instances"])
+    ):
         return None
     if host.key(name) is None:
         plan_.fail_instance(name, "%s is missing: converge the instance too" % host.key_path(name))
         return None
-    restart = name in host.pending["restart"] and name in host.running
-    work = plan_.work[name] = Work(name, host.instances[name][0], 0, restart=restart)
+    restart, account = name in host.pending["restart"] and name in host.running, host.owner(name)
+    if account is None:
+        plan_.fail_instance(name, "its user is missing: converge the instance too")
+        return None
+    work = plan_.work[name] = Work(name, host.instances[name][0], account.uid, restart=restart)
     return work
 
 
@@ -58,19 +66,21 @@ def _try_rules(plan_):
     doubtful = []
     for user in plan_.wanted.users.values():
         there = acl.parse(host.acls.get(user.instance), user.instance).get(user.name)
-        if user.access == "custom" and plan_.ok(user) and there != _line(user):
+        if user.access == "custom" and plan_.ok(user) and there != _line(plan_, user):
             doubtful.append(user)
     if not doubtful or not host.has_valkey:
         return
     with Scratch() as scratch:
         for user in doubtful:
-            reason = scratch.refuses(_line(user))
+            reason = scratch.refuses(_line(plan_, user))
             if reason:
                 plan_.fail(user, "rules: %s" % reason)
 
 
-def _line(user):
-    return acl.line(user.name, user.password_sha256, user.access, user.rules)
+def _line(plan_, user):
+    item = plan_.wanted.instances.get(user.instance)
+    available = item.highly_available if item else user.instance in plan_.host.available
+    return acl.line(user.name, user.password_sha256, user.access, user.rules, available)
 
 
 def _plan_instance(plan_, work, purge):
@@ -79,24 +89,38 @@ def _plan_instance(plan_, work, purge):
     lines = dict(before)
     for user in plan_.wanted.users.values():
         if user.instance == name and plan_.ok(user):
-            lines[user.name] = None if user.state == "absent" else _line(user)
+            lines[user.name] = None if user.state == "absent" else _line(plan_, user)
     for user in before if purge else ():
         if user not in plan_.wanted.named:
             lines[user] = None
     for user, line in lines.items():
         _note(plan_, work, user, before.get(user), line)
-    lines = {user: line for user, line in lines.items() if line is not None}
-    key = work.key or host.key(name) or ""
-    text = acl.render(hashlib.sha256(key.encode()).hexdigest(), lines)
-    if text != host.acls.get(name):
-        work.acl, work.load = text, name in host.running
-        if lines == before and not work.make:
+    lines = work.lines = {user: line for user, line in lines.items() if line is not None}
+    text = acl.render(_sha256(work.key or host.key(name) or ""), lines, _replication(plan_, name))
+    if text != host.acls.get(name) or work.take:
+        # One that does not run is perhaps starting, with the file that it found.
+        work.acl, work.load = text, name in host.running or not work.make
+        if lines == before and not (work.make or work.take):
             plan_.note(plan_.id("instances", name), "users repaired", header=host.acls(name))
     elif name in host.running and work.users is not None and acl.passwords(work.users) != acl.passwords(text):
         work.load = True
         plan_.note(plan_.id("instances", name), "users loaded", header=host.acls(name))
     if name in host.pending["acl"]:
-        work.load = name in host.running
+        # The run that was cut off perhaps ended nobody's connections, and the file does not tell whose it should have.
+        work.load, work.kick = True, sorted(lines)
+
+
+def _replication(plan_, name):
+    """Return the line of the user as which the other nodes follow, if there is one."""
+    item = plan_.wanted.instances.get(name)
+    secret = item.replication_password if item and item.highly_available else None
+    if not item and name in plan_.host.available:
+        secret = plan_.host.instances[name][1].get("masterauth")
+    return [ha.line(_sha256(secret))] if secret else []
+
+
+def _sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _note(plan_, work, user, before, after):

@@ -4,12 +4,34 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
 from ansible_collections.hostreeve.hosting.plugins.module_utils.items import REQUIRED, TENANTS, Items, Kind, choice
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import acl
+
+_NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})")
+_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
+
+
+def _node(value):
+    if not isinstance(value, str) or (value and not _NODE.fullmatch(value)):
+        raise ValueError("must be the name of a node")
+    return value
+
+
+def _flag(value):
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _secret(value):
+    if not isinstance(value, str) or (value and not _SECRET.fullmatch(value)):
+        raise ValueError("must be 16 to 128 letters, digits, dashes or underscores")
+    return value
 
 
 @dataclass
@@ -25,6 +47,9 @@ class Instance:
     memory_mb: int = 0
     eviction: str = ""
     persistence: str = ""
+    node: str = ""
+    highly_available: bool = False
+    replication_password: str = ""
 
 
 @dataclass
@@ -42,7 +67,14 @@ class User:
 
 
 class Wanted(Items):
-    """``tenants``, ``instances`` and ``users`` by name."""
+    """``tenants``, ``instances`` and ``users`` by name; ``elsewhere`` holds what other nodes of the shard carry.
+
+    here: this node's name; nodes: {name: address} of all nodes of the shard, or nothing where it has one.
+    """
+
+    def __init__(self, lists, report, here="", nodes=None):
+        self.here, self.nodes, self.elsewhere = here, nodes or {}, {}
+        super().__init__(lists, report)
 
     KINDS: ClassVar = {
         "tenants": TENANTS,
@@ -55,6 +87,9 @@ class Wanted(Items):
                 "memory_mb": (grammar.whole(*grammar.VALKEY_MEMORY_MB), REQUIRED),
                 "eviction": (choice(*grammar.VALKEY_EVICTIONS), "noeviction"),
                 "persistence": (choice(*grammar.VALKEY_PERSISTENCES), "rdb"),
+                "node": (_node, ""),
+                "highly_available": (_flag, False),
+                "replication_password": (_secret, ""),
             },
             parent="tenant",
         ),
@@ -74,10 +109,34 @@ class Wanted(Items):
     def check(self):
         """Refuse a port that stands twice, and users whose fields do not go together."""
         self.distinct("instances", "port")
+        for item in list(self.instances.values()):
+            reason = self._misplaced(item)
+            if reason:
+                self.refuse("instances", item, reason)
+            elif item.state == "present" and item.node not in ("", self.here) and not item.highly_available:
+                self.elsewhere[item.name] = self.instances.pop(item.name)
         for item in list(self.users.values()):
             reason = _odd(item)
             if reason:
                 self.refuse("users", item, reason)
+            elif item.instance in self.elsewhere:
+                self.elsewhere[item.name] = self.users.pop(item.name)
+
+    def _misplaced(self, item):
+        """Return why an instance cannot be where it should, or None."""
+        if item.state == "absent":
+            return None
+        if item.node and self.nodes and item.node not in self.nodes:
+            return "node: there is no node %s among valkey_nodes" % item.node
+        if not item.highly_available:
+            return None
+        if len(self.nodes) < grammar.VALKEY_QUORATE or self.here not in self.nodes:
+            return (
+                "highly_available: needs %d nodes or more in valkey_nodes, this one among them" % grammar.VALKEY_QUORATE
+            )
+        if not (item.node and item.replication_password):
+            return "highly_available: needs node and replication_password"
+        return None
 
 
 def _odd(item):

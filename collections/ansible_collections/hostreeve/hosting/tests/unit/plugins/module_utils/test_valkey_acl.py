@@ -49,8 +49,31 @@ def test_every_access_ends_with_what_is_denied(access):
     assert acl.line(NAME, HASH, access, "+get").endswith(" " + acl.DENIED)
 
 
-def test_a_file_is_read_back():
-    lines = {name: acl.line(name, HASH, "all", "") for name in (NAME, "kv_abcdefghij_ro")}
+HEARD = ["&*", "allchannels", "&_*", "&__sentinel__:hello", "&__sentinel__:h?llo", "&[_]*", "&__sentinel__:hello*"]
+
+
+@pytest.mark.parametrize("rule", HEARD)
+def test_who_hears_the_sentinels_says_nothing_there(rule):
+    own = "+@all %s -get" % rule
+    assert acl.granted("custom", own, True) == "%s %s -publish" % (own, acl.DENIED)
+    assert acl.granted("custom", own) == "%s %s" % (own, acl.DENIED)
+
+
+@pytest.mark.parametrize("rule", ["&news:*", "&__sentinel__", "&__sentinel__:hello2", "&_a*", "~*", "resetchannels"])
+def test_who_does_not_may_publish(rule):
+    assert "publish" not in acl.granted("custom", "+@all " + rule, True)
+
+
+def test_presets_that_hear_every_channel_speak_in_all_but_the_platforms():
+    for access in acl.PRESETS:
+        more = acl.granted(access, "", True).removeprefix(acl.granted(access, ""))
+        expected = " -publish (+publish &[^_]* &_[^_]* &_)" if access in ("all", "pubsub") else ""
+        assert more == expected
+
+
+@pytest.mark.parametrize("available", [False, True])
+def test_a_file_is_read_back(available):
+    lines = {name: acl.line(name, HASH, "all", "", available) for name in (NAME, "kv_abcdefghij_ro")}
     text = acl.render(OTHER, lines)
     assert acl.parse(text, "kv_abcdefghij") == lines
     assert text.startswith("user default off ")

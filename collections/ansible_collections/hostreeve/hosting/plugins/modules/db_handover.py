@@ -13,6 +13,8 @@ description:
 version_added: 0.2.0
 author:
   - Hostreeve maintainers (@hostreeve)
+extends_documentation_fragment:
+  - hostreeve.hosting.run
 options:
   step:
     description:
@@ -20,22 +22,17 @@ options:
       - V(reopen) takes writes again, after a switchover that did not come to its end.
       - V(position) tells how far a replica is, with what it has received and not applied yet.
       - V(catch_up) waits until O(position) is applied.
+      - V(look) only tells what the server is; one that does not run is no error.
     type: str
-    choices: [close, reopen, position, catch_up]
+    choices: [close, reopen, position, catch_up, look]
     required: true
   position:
     description: A GTID position to wait for. Needed with O(step=catch_up).
     type: str
   seconds:
-    description: Seconds to wait.
+    description: Seconds to wait. With O(step=close), for clients that stand in the way; their connections are ended.
     type: float
     default: 30
-  job:
-    description: The job that runs.
-    type: str
-  fence:
-    description: Fencing token of the run's lease. A token older than one this host has seen is refused.
-    type: int
 requirements:
   - PyMySQL
 attributes:
@@ -65,34 +62,52 @@ position:
   type: str
   returned: success
   sample: 0-1-42
+up:
+  description: Whether the server answers.
+  type: bool
+  returned: success
+open:
+  description: Whether it takes writes as a primary does.
+  type: bool
+  returned: success
+follows:
+  description: Address of the server that it replicates from, or is set up to; empty if there is none.
+  type: str
+  returned: success
+  sample: 192.0.2.11
 """
 
 import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.hostreeve.hosting.plugins.module_utils import whole_list
+from ansible_collections.hostreeve.hosting.plugins.module_utils.db import closing
 from ansible_collections.hostreeve.hosting.plugins.module_utils.db.client import Client, ServerError
 
-#: Connections that are not a client's.
-OWN = ("system user", "event_scheduler", "root", "hostreeve_replication", "prometheus")
+#: Opens a primary that has started.
+ROLE = "hostreeve-db-role.service"
 
 
-def position(db):
-    """Return how far the server is: what it has applied or, on a replica, received."""
-    slave = db.rows("SHOW SLAVE STATUS")
-    return (slave[0]["Gtid_IO_Pos"] if slave else "") or db.value("SELECT @@GLOBAL.gtid_current_pos")
+def describe(db):
+    """Return what the server is and how far: what it has applied or, on a replica, received."""
+    slave = next(iter(db.rows("SHOW SLAVE STATUS")), {})
+    row = db.rows("SELECT @@GLOBAL.read_only AS closed, @@GLOBAL.gtid_current_pos AS position")[0]
+    return {
+        "up": True,
+        "open": not row["closed"] and not slave,
+        "follows": slave.get("Master_Host", ""),
+        "position": slave.get("Gtid_IO_Pos") or row["position"],
+    }
 
 
 def close(module, db):
-    """Take no more writes. A commit that is under way ends first; what is not committed by then never was."""
+    """Take no more writes, and end the connections of clients."""
     closed = bool(db.value("SELECT @@GLOBAL.read_only"))
     if not module.check_mode:
-        db.run("SET GLOBAL read_only = ON")
-        for row in db.rows("SELECT ID FROM information_schema.PROCESSLIST WHERE USER NOT IN %s", list(OWN)):
-            try:
-                db.run("KILL %s", row["ID"])
-            except ServerError:
-                continue  # it has ended by itself
+        # It has read which server shall be the primary, and may be about to open this one.
+        module.run_command(["systemctl", "stop", ROLE])
+        closing.close(db, module.params["seconds"])
+        closing.end_clients(db)
     return not closed
 
 
@@ -116,7 +131,7 @@ def catch_up(module, db):
 def main():
     module = AnsibleModule(
         {
-            "step": {"choices": ["close", "reopen", "position", "catch_up"], "required": True},
+            "step": {"choices": ["close", "reopen", "position", "catch_up", "look"], "required": True},
             "position": {},
             "seconds": {"type": "float", "default": 30},
             **{name: whole_list.ARGUMENTS[name] for name in ("job", "fence")},
@@ -124,17 +139,23 @@ def main():
         required_if=[("step", "catch_up", ("position",))],
         supports_check_mode=True,
     )
-    steps = {"close": close, "reopen": reopen, "catch_up": catch_up, "position": lambda _module, _db: False}
+    steps = {"close": close, "reopen": reopen, "catch_up": catch_up}
+    step = module.params["step"]
     try:
         with whole_list.guard(module):
-            db = Client()
-            changed = steps[module.params["step"]](module, db)
-            where = position(db)
+            try:
+                db = Client()
+            except ServerError:
+                if step != "look":
+                    raise
+                module.exit_json(changed=False, up=False, open=False, follows="", position="")
+            changed = step in steps and steps[step](module, db)
+            found = describe(db)
     except (whole_list.Stale, ServerError, OSError) as error:
         module.fail_json(msg=str(error))
     except ImportError:
         module.fail_json(msg=missing_required_lib("PyMySQL"), exception=traceback.format_exc())
-    module.exit_json(changed=changed, position=where)
+    module.exit_json(changed=changed, **found)
 
 
 if __name__ == "__main__":

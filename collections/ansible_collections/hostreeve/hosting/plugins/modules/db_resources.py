@@ -20,6 +20,9 @@ description:
 version_added: 0.2.0
 author:
   - Hostreeve maintainers (@hostreeve)
+extends_documentation_fragment:
+  - hostreeve.hosting.run
+  - hostreeve.hosting.run.noted
 options:
   databases:
     description:
@@ -50,15 +53,6 @@ options:
     description: Remove the databases and users of ours that are not in the lists.
     type: bool
     default: false
-  job:
-    description: The job that runs; the node's fact file names it if something changed.
-    type: str
-  audit_head:
-    description: Where the platform's audit ended when the job was taken, V(seq:hash); noted with the job.
-    type: str
-  fence:
-    description: Fencing token of the run's lease. A token older than one this host has seen is refused.
-    type: int
   dumps:
     description: Directory of the last dumps.
     type: path
@@ -118,10 +112,17 @@ import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.hostreeve.hosting.plugins.module_utils import fact, whole_list
-from ansible_collections.hostreeve.hosting.plugins.module_utils.db import apply, live, plan, wanted
-from ansible_collections.hostreeve.hosting.plugins.module_utils.db.client import SOCKET, Client, ServerError
+from ansible_collections.hostreeve.hosting.plugins.module_utils.db import apply, live, plan, source, wanted
+from ansible_collections.hostreeve.hosting.plugins.module_utils.db.client import (
+    SOCKET,
+    UNIT,
+    ServerError,
+    is_passing,
+    when_started,
+)
 
 POLL = 0.1  # seconds between two looks at a replica
+ROLE = "hostreeve-db-role.service"
 
 
 def changes(asked, have, report):
@@ -134,7 +135,7 @@ def changes(asked, have, report):
     gone = {name for name, item in asked.databases.items() if not item.present}
     for item in asked.users.values():
         made = asked.databases.get(item.database)
-        there = item.database in have.databases or bool(made and made.present and not report.is_failed(made.id))
+        there = have.is_ours(item.database) if made is None else made.present and not report.is_failed(made.id)
         if item.state != "absent" and (item.database in gone or not there):
             report.failed(item.id, "database: there is no database %s" % item.database)
             continue
@@ -164,11 +165,22 @@ def surplus(asked, have):
             yield name, change
 
 
+def opens(client, seconds):
+    """Tell whether the server takes writes, or will within some seconds: one that has just started asks the others."""
+    end = time.monotonic() + seconds
+    while client.value("SELECT @@GLOBAL.read_only") and is_passing(UNIT, ROLE) and time.monotonic() < end:
+        time.sleep(POLL)
+    return not client.value("SELECT @@GLOBAL.read_only")
+
+
 def on_primary(module, client, asked, report):
     """Make the items as wanted and report them."""
     have = live.read(client) if client else live.Live()
-    if client and not module.check_mode and client.value("SELECT @@GLOBAL.read_only"):
+    if client and not module.check_mode and not opens(client, module.params["wait"]):
         raise ServerError("this server takes no writes: it is not the primary, or waits for the others of its shard")
+    if client and not module.check_mode:
+        # No copy goes on beside this run: what is left of one that broke off must not read any longer.
+        source.drop_accounts(client)
     for id_, change in changes(asked, have, report):
         settle(module, client, id_, change, report)
     for id_, change in surplus(asked, have) if module.params["purge"] else ():
@@ -232,7 +244,7 @@ def main():
     report = whole_list.Report()
     try:
         with whole_list.guard(module):
-            client = None if module.check_mode and not os.path.exists(SOCKET) else Client()
+            client = None if module.check_mode and not os.path.exists(SOCKET) else when_started()
             asked = wanted.read(*lists, report)
             converge = on_primary if module.params["mode"] == "primary" else on_replica
             converge(module, client, asked, report)

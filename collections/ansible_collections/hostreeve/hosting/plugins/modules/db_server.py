@@ -10,13 +10,16 @@ module: db_server
 short_description: Make a MariaDB server the primary or a replica of its shard
 description:
   - Removes anonymous accounts, accounts of root that do not come over the socket, and the test database; makes the
-    accounts of replication and of the Prometheus exporter.
+    accounts of replication, of the Prometheus exporter and of the health responder.
   - Opens a primary for writing. Lets a replica follow the primary by GTID, over TLS, and repairs it; an empty one, or
     one whose replication cannot go on, first copies the primary's data through the primary's port.
   - Never moves the primary to another server, and never throws away what a server holds alone, unless it is told to.
 version_added: 0.2.0
 author:
   - Hostreeve maintainers (@hostreeve)
+extends_documentation_fragment:
+  - hostreeve.hosting.run
+  - hostreeve.hosting.run.noted
 options:
   mode:
     description: What the server shall be.
@@ -25,6 +28,10 @@ options:
     required: true
   promote:
     description: Make a replica the primary. For the playbooks that move a primary, which have fenced the old one.
+    type: bool
+    default: false
+  accept_loss:
+    description: With O(promote=true), become the primary although another server holds what this one lacks.
     type: bool
     default: false
   address:
@@ -51,6 +58,11 @@ options:
     description: Whether the primary acknowledges a commit only once a replica has it.
     type: bool
     default: true
+  proxies:
+    description: Networks of load balancers whose word about a client's address is believed.
+    type: list
+    elements: str
+    default: []
   tls_ca:
     description: Certificate of the authority that signed the servers' certificates, if there is one.
     type: path
@@ -58,23 +70,18 @@ options:
     description: Make the account of the Prometheus exporter.
     type: bool
     default: true
+  health:
+    description: Make the account of the health responder.
+    type: bool
+    default: true
   rebuild:
     description: Put aside the data of a replica that holds what the primary lacks, and copy the primary.
     type: bool
     default: false
   wait:
-    description: Seconds within which replication must run.
+    description: Seconds within which replication must run, and a server that takes writes must close.
     type: float
     default: 10
-  job:
-    description: The job that runs; the node's fact file names it if something changed.
-    type: str
-  audit_head:
-    description: Where the platform's audit ended when the job was taken, V(seq:hash); noted with the job.
-    type: str
-  fence:
-    description: Fencing token of the run's lease. A token older than one this host has seen is refused.
-    type: int
   client_file:
     description: Option file with the credentials of replication.
     type: path
@@ -120,12 +127,13 @@ import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.hostreeve.hosting.plugins.module_utils import fact, whole_list
-from ansible_collections.hostreeve.hosting.plugins.module_utils.db import copy, replication
+from ansible_collections.hostreeve.hosting.plugins.module_utils.db import closing, copy, replication
 from ansible_collections.hostreeve.hosting.plugins.module_utils.db.client import (
     SOCKET,
     Client,
     ServerError,
     password_hash,
+    when_started,
 )
 
 USER = "hostreeve_replication"
@@ -133,8 +141,14 @@ GRANTS = {
     "SELECT", "RELOAD", "PROCESS", "SHOW DATABASES", "LOCK TABLES", "EVENT", "TRIGGER", "SHOW VIEW", "BINLOG MONITOR",
     "REPLICATION SLAVE",
 }  # fmt: skip
+#: What a server says to a host from which nobody has an account there.
+STRANGER = "is not allowed to connect"
 EXPORTER = "prometheus"
 EXPORTER_GRANTS = {"PROCESS", "BINLOG MONITOR", "SLAVE MONITOR", "SELECT"}
+HEALTH = "hostreeve_health"
+HEALTH_GRANTS = {"SLAVE MONITOR"}
+#: Its statements may block while replication is being stopped: they must not pile up.
+HEALTH_LIMIT = " WITH MAX_USER_CONNECTIONS 4"
 
 
 class Server:
@@ -144,7 +158,7 @@ class Server:
         self.module = module
         self.params = module.params
         self.done = []
-        self.db = Client()
+        self.db = when_started()
 
     def state(self):
         """Read the server's state."""
@@ -181,6 +195,8 @@ class Server:
                 self.run("removed grants to everybody", "FLUSH PRIVILEGES")
             if self.params["exporter"]:
                 self.account(EXPORTER, "localhost", plugin="unix_socket", grants=EXPORTER_GRANTS)
+            if self.params["health"]:
+                self.account(HEALTH, "localhost", plugin="unix_socket", grants=HEALTH_GRANTS, options=HEALTH_LIMIT)
 
     def replication_accounts(self):
         """Make the account of replication for every address of the shard, and for no other."""
@@ -191,10 +207,10 @@ class Server:
         for host in sorted(wanted):
             hashed = password_hash(self.params["replication_password"])
             self.account(
-                USER, host, plugin="mysql_native_password", grants=GRANTS, secret=hashed, require=" REQUIRE SSL"
+                USER, host, plugin="mysql_native_password", grants=GRANTS, secret=hashed, options=" REQUIRE SSL"
             )
 
-    def account(self, user, host, *, plugin, grants, secret="", require=""):
+    def account(self, user, host, *, plugin, grants, secret="", options=""):
         """Make one account of the platform. The names of plugins and grants are this module's own."""
         what = "made the account %s" % user
         found = self.db.rows(
@@ -204,9 +220,9 @@ class Server:
         using = " USING %s" if secret else ""
         values = [user, host, *([secret] if secret else [])]
         if not found:
-            self.run(what, "CREATE USER %s@%s IDENTIFIED VIA " + plugin + using + require, *values)
+            self.run(what, "CREATE USER %s@%s IDENTIFIED VIA " + plugin + using + options, *values)
         elif found[0]["plugin"] != plugin or (found[0]["secret"] or "") != secret:
-            self.run(what, "ALTER USER %s@%s IDENTIFIED VIA " + plugin + using + require, *values)
+            self.run(what, "ALTER USER %s@%s IDENTIFIED VIA " + plugin + using + options, *values)
         rows = self.db.rows(
             "SELECT PRIVILEGE_TYPE AS name FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = %s",
             "'%s'@'%s'" % (user, host),
@@ -222,31 +238,51 @@ class Server:
 
     def become_primary(self):
         """Take writes, unless that could make a second primary."""
-        writable, holding = set(), {}
+        writable, holding, silent = set(), {}, set()
         for peer in self.params["peers"]:
             try:
                 closed, position = self.ask(peer, "SELECT @@GLOBAL.read_only, @@GLOBAL.gtid_current_pos")
-            except ServerError:
-                continue  # it is down, or knows no such account yet
+            except ServerError as error:
+                # One that lets none of the shard in has never had its data.
+                if STRANGER in str(error):
+                    holding[peer] = ""
+                else:
+                    silent.add(peer)
+                continue
             holding[peer] = position
             if closed == "0":
                 writable.add(peer)
-        state = self.state()
-        if self.params["promote"] and state.slave and not writable:
-            self.run("stopped replicating", "STOP SLAVE")
-            self.run("stopped replicating", "RESET SLAVE ALL")
-            state.slave = {}
-        for _action in replication.for_primary(state, writable, holding):
-            self.run("opened for writing", "SET GLOBAL read_only = OFF")
+        # Refused before anything is done: a replica that was detached would follow nobody.
+        for action in replication.for_primary(
+            self.state(),
+            writable,
+            holding,
+            silent,
+            promote=self.params["promote"],
+            accept_loss=self.params["accept_loss"],
+        ):
+            getattr(self, action)()
         # Before commits wait for replicas, which cannot connect without them.
         self.replication_accounts()
         self.settings()
+
+    def detach(self):
+        """Follow nobody."""
+        self.run("stopped replicating", "STOP SLAVE")
+        self.run("stopped replicating", "RESET SLAVE ALL")
+
+    def open(self):
+        """Take writes."""
+        self.run("opened for writing", "SET GLOBAL read_only = OFF")
 
     def become_replica(self):
         """Follow the primary; copy it first where that is needed."""
         state = self.state()
         primary = self.params["primary"]
-        *reached, version = self.ask(primary, "SELECT @@GLOBAL.gtid_current_pos, @@GLOBAL.gtid_binlog_state, VERSION()")
+        *reached, closed, version = self.ask(
+            primary,
+            "SELECT @@GLOBAL.gtid_current_pos, @@GLOBAL.gtid_binlog_state, @@GLOBAL.read_only, VERSION()",
+        )
         own = self.db.value("SELECT VERSION()")
         if own.split(".")[:2] != version.split(".")[:2]:
             raise replication.Refused("the primary runs MariaDB %s, this host %s" % (version, own))
@@ -258,6 +294,10 @@ class Server:
             "Master_SSL_CA_File": self.params["tls_ca"] or "",
             "Using_Gtid": "Slave_Pos",
         }
+        replication.must_not_be_primary(state, primary, closed == "0")
+        if not state.read_only and closed == "0":
+            # Two servers take writes. Whatever else is wrong with this one, and refused below, it takes no more.
+            self.close()
         for action in replication.for_replica(state, source, reached, self.params["rebuild"]):
             getattr(self, action)()
         self.settings()
@@ -266,13 +306,19 @@ class Server:
 
     def close(self):
         """Take no more writes."""
-        self.run("closed for writing", "SET GLOBAL read_only = ON")
+        if "closed for writing" in self.done:
+            return
+        self.done.append("closed for writing")
+        if not self.module.check_mode:
+            closing.close(self.db, self.params["wait"])
 
     def seed(self):
         """Copy the primary into this empty server."""
         self.done.append("copied the primary")
         if not self.module.check_mode:
-            position = copy.copy(self.params["client_file"], self.params["primary"])
+            position, broken = copy.copy(self.params["client_file"], self.params["primary"])
+            if broken:
+                self.done.append("left out broken views: %s" % ", ".join(broken[:10]))
             self.db.run("SET GLOBAL gtid_slave_pos = %s", position)
             self.secure()
 
@@ -320,6 +366,25 @@ class Server:
                     # The receiver tells the primary when it connects.
                     self.db.run("STOP SLAVE IO_THREAD")
                     self.db.run("START SLAVE IO_THREAD")
+        self.wait_for_replicas_again()
+
+    def wait_for_replicas_again(self):
+        """Let the next commit wait for a replica that has come back; by itself the server begins with the one after."""
+        rows = self.db.rows("SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_master\\_%'")
+        status = {row["Variable_name"].lower(): row["Value"] for row in rows}
+        if (
+            self.db.value("SELECT @@GLOBAL.rpl_semi_sync_master_enabled")
+            and status.get("rpl_semi_sync_master_status") == "OFF"
+            and int(status.get("rpl_semi_sync_master_clients") or 0)
+        ):
+            for value in (0, 1):
+                self.run("waits for replicas again", "SET GLOBAL rpl_semi_sync_master_enabled = %s", value)
+
+    def trust(self):
+        """Believe the load balancers, without a restart."""
+        networks = ",".join(self.params["proxies"])
+        if self.db.value("SELECT @@GLOBAL.proxy_protocol_networks") != networks:
+            self.run("changed who may speak for clients", "SET GLOBAL proxy_protocol_networks = %s", networks)
 
     def wait(self):
         """Raise ServerError unless replication runs."""
@@ -340,6 +405,7 @@ def converge(module):
         return ["would be made"], ""
     server = Server(module)
     server.secure()
+    server.trust()
     if module.params["mode"] == "primary":
         server.become_primary()
     else:
@@ -352,14 +418,17 @@ def main():
         {
             "mode": {"choices": ["primary", "replica"], "required": True},
             "promote": {"type": "bool", "default": False},
+            "accept_loss": {"type": "bool", "default": False},
             "address": {"default": ""},
             "primary": {"default": ""},
             "peers": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int", "default": 3306},
             "replication_password": {"no_log": True},
             "semi_sync": {"type": "bool", "default": True},
+            "proxies": {"type": "list", "elements": "str", "default": []},
             "tls_ca": {"type": "path"},
             "exporter": {"type": "bool", "default": True},
+            "health": {"type": "bool", "default": True},
             "rebuild": {"type": "bool", "default": False},
             "wait": {"type": "float", "default": 10},
             "client_file": {"type": "path", "default": "/etc/mysql/hostreeve-replication.cnf"},

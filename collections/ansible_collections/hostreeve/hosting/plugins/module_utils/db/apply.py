@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
+from ansible_collections.hostreeve.hosting.plugins.module_utils.db import views
 from ansible_collections.hostreeve.hosting.plugins.module_utils.db.client import ServerError, identifier
 
 
@@ -33,6 +34,14 @@ def carry_out(client, change, dumps):
 
 def lock(client, users):
     """Lock the open accounts of users; return which."""
+    opened = unlocked(client, users)
+    for who in opened:
+        client.run("ALTER USER %s@%s ACCOUNT LOCK", *who)
+    return opened
+
+
+def unlocked(client, users):
+    """Return the open accounts of users."""
     if not users:
         return []
     rows = client.rows(
@@ -40,10 +49,7 @@ def lock(client, users):
         "WHERE User IN %s AND COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('0', 'false')",
         list(users),
     )
-    opened = [(row["User"], row["Host"]) for row in rows]
-    for who in opened:
-        client.run("ALTER USER %s@%s ACCOUNT LOCK", *who)
-    return opened
+    return [(row["User"], row["Host"]) for row in rows]
 
 
 def end_connections(client, users):
@@ -56,16 +62,22 @@ def end_connections(client, users):
 
 
 def dump(name, directory):
-    """Write the last dump of a database, compressed; systemd-tmpfiles removes old ones. Raises ServerError, OSError."""
+    """Write the last dump of a database, compressed, without broken views; systemd-tmpfiles removes old ones.
+
+    Raises ServerError, OSError.
+    """
     os.makedirs(directory, mode=0o700, exist_ok=True)
     path = os.path.join(directory, "%s-%s.sql.zst" % (name, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())))
     part = path + ".part"
-    dumping = ["mariadb-dump", "--single-transaction", "--quick", "--routines", "--events", "--hex-blob"]
+    dumping = [
+        "mariadb-dump", "--single-transaction", "--quick", "--routines", "--events", "--hex-blob",
+        *("--ignore-table=" + view for view in views.broken([], [name])), "--databases", name,
+    ]  # fmt: skip
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         with (
             os.fdopen(descriptor, "wb") as target,
-            subprocess.Popen([*dumping, "--databases", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as source,
+            subprocess.Popen(dumping, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as source,
             subprocess.Popen(["zstd", "-q"], stdin=source.stdout, stdout=target, stderr=subprocess.PIPE) as packer,
         ):
             source.stdout.close()

@@ -1,16 +1,24 @@
 # Copyright: Hostreeve maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A connection to the host's own MariaDB, over its socket as root, and the only two ways to put a name into SQL.
+"""A connection to the host's own MariaDB, over its socket as root, and the only ways to put a name into SQL.
 
-Values always travel as parameters. Names cannot: ``identifier`` and ``pattern`` quote what the grammar has passed.
+Values always travel as parameters. Names cannot: ``identifier`` and ``pattern`` quote what the grammar has passed,
+``quoted`` what a server itself has said.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import subprocess
+import time
 
 SOCKET = "/run/mysqld/mysqld.sock"
+UNIT = "mariadb.service"
+#: Seconds that a server may take to start: after a crash it first repairs its data.
+STARTS = 300
+#: States of a systemd unit that pass by themselves; one that will be started again is "activating".
+PASSING = {"activating", "deactivating", "reloading"}
 
 
 class ServerError(Exception):
@@ -20,6 +28,11 @@ class ServerError(Exception):
 def identifier(name, grammar):
     """Return a name quoted as an identifier; ``grammar`` is the function that it must pass. Raises ValueError."""
     return "`%s`" % grammar(name).replace("`", "``")
+
+
+def quoted(name):
+    """Return a name that a server has of its own (a tenant's table may be called anything) as an identifier."""
+    return "`%s`" % name.replace("`", "``")
 
 
 def pattern(name, grammar):
@@ -34,24 +47,37 @@ def password_hash(password):
     return "*" + hashlib.sha1(inner, usedforsecurity=False).hexdigest().upper()
 
 
-class Client:
-    """One connection; ``rows`` and ``run`` raise ServerError."""
+def is_passing(*units):
+    """Tell whether one of this host's units is on its way to another state."""
+    show = ["systemctl", "show", "--property=ActiveState", "--value", *units]
+    done = subprocess.run(show, capture_output=True, text=True, check=False)
+    return not PASSING.isdisjoint(done.stdout.split())
 
-    def __init__(self, socket=SOCKET):
+
+class Client:
+    """One connection, of root over the socket unless ``where`` says otherwise; ``rows`` and ``run`` raise ServerError.
+
+    A call carries one statement: there is no way to put a second one behind it. ServerError as well if the server does
+    not answer at once; ``when_started`` waits for one that starts.
+    """
+
+    def __init__(self, **where):
         import pymysql
 
-        self._errors = pymysql.MySQLError
+        # A connection that breaks in the middle of an answer raises other errors than pymysql's own.
+        self._errors = (pymysql.MySQLError, OSError)
+        where = where or {"unix_socket": SOCKET, "user": "root"}
         try:
             self._connection = pymysql.connect(
-                unix_socket=socket,
-                user="root",
                 charset="utf8mb4",
                 autocommit=True,
                 connect_timeout=10,
                 cursorclass=pymysql.cursors.DictCursor,
+                **where,
             )
         except self._errors as error:
-            raise ServerError("MariaDB does not answer on %s: %s" % (socket, _text(error))) from None
+            place = where.get("host") or where["unix_socket"]
+            raise ServerError("MariaDB does not answer on %s: %s" % (place, _text(error))) from None
 
     def rows(self, statement, *values):
         """Return the rows of a query as mappings."""
@@ -81,8 +107,25 @@ class Client:
 
     def close(self):
         """End the connection."""
-        with contextlib.suppress(self._errors, OSError):
+        with contextlib.suppress(*self._errors):
             self._connection.close()
+
+
+def when_started():
+    """Return root's connection to the host's own server, which is waited for while it starts. Raises ServerError.
+
+    For what has time: whoever moves a primary asks a server that goes on crashing, and must not wait for it.
+    """
+    end = time.monotonic() + STARTS
+    while time.monotonic() < end:
+        try:
+            return Client()
+        except ServerError:
+            if not is_passing(UNIT):
+                break
+        time.sleep(0.5)
+    # It may have come up between the two questions.
+    return Client()
 
 
 def _text(error):

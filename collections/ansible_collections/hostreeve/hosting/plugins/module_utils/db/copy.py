@@ -7,13 +7,16 @@ MariaDB's own clients do both: from 11.4 on they verify a certificate that nobod
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import time
 
+from ansible_collections.hostreeve.hosting.plugins.module_utils.db import views
 from ansible_collections.hostreeve.hosting.plugins.module_utils.db.client import ServerError
+from ansible_collections.hostreeve.hosting.plugins.module_utils.db.complaints import Complaints, text_of
 
 #: Databases that every server has of its own.
 OWN = ("information_schema", "performance_schema", "sys", "mysql")
@@ -48,47 +51,67 @@ def position_of(head, tail):
 
 
 def copy(client_file, host):
-    """Load all data of another server into this one, which must be empty; return the GTID position of the copy.
+    """Load all data of another server into this one, which must be empty.
 
-    Nothing of it is logged here, and until the end nothing says that this server holds anything: a copy that breaks off
-    is begun anew. ServerError says what went wrong.
+    Returns (GTID position of the copy, broken views that it lacks); ServerError says what went wrong. Nothing of it is
+    logged here, and until the end nothing says that this server holds anything: a copy that breaks off is begun anew.
     """
     names = ask(client_file, host, "SELECT GROUP_CONCAT(SCHEMA_NAME SEPARATOR '/') FROM information_schema.SCHEMATA")
     databases = [name for name in names[0].split("/") if name not in OWN]
+    where = ["--defaults-file=" + client_file, "--host=" + host]
+    broken = views.broken(where, databases)
     dump = [
-        "mariadb-dump", "--defaults-file=" + client_file, "--host=" + host, "--single-transaction", "--master-data=2",
-        "--gtid", "--routines", "--events", "--hex-blob", "--quick", "--flush-privileges",
-        "--ignore-table=mysql.gtid_slave_pos", "--ignore-table=mysql.innodb_index_stats",
-        "--ignore-table=mysql.innodb_table_stats", "--databases", *databases, "mysql",
+        "mariadb-dump", *where, "--single-transaction", "--quick", "--hex-blob", "--master-data=2", "--gtid",
+        "--flush-privileges", "--ignore-table=mysql.gtid_slave_pos", "--ignore-table=mysql.innodb_index_stats",
+        "--ignore-table=mysql.innodb_table_stats", *("--ignore-table=" + view for view in broken),
+        "--databases", *databases, "mysql",
+    ]  # fmt: skip
+    # Routines and events come as rows of mysql.proc and mysql.event, in hexadecimal. As texts the client would have to
+    # find their ends, which it does otherwise than the server: a tenant's text would go on as a statement of root's.
+    events = [
+        "mariadb-dump", *where, "--single-transaction", "--quick", "--hex-blob", "--no-create-info", "--replace",
+        "--skip-triggers", "--events", "mysql", "event",
     ]  # fmt: skip
     load = ["mariadb", "--init-command=SET SESSION sql_log_bin = 0", "--max-allowed-packet=1G"]
-    head, tail, broken = b"", b"", False
-    with (
-        subprocess.Popen(dump, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as source,
-        subprocess.Popen(load, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as target,
-    ):
+    with subprocess.Popen(load, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as target:
+        said = Complaints(target.stderr)
+        try:
+            position = position_of(*_pass_on(dump, target, host))
+            target.stdin.write(b"USE mysql;\n")
+            _pass_on(events, target, host)
+            target.stdin.close()
+        except ServerError:
+            target.kill()
+            with contextlib.suppress(BrokenPipeError):
+                target.stdin.close()
+            raise
+        except BrokenPipeError:
+            with contextlib.suppress(BrokenPipeError):
+                target.stdin.close()
+        if target.wait():
+            raise ServerError("the copy of %s failed: %s" % (host, text_of([said], [target.returncode])))
+    if not position:
+        raise ServerError("the copy of %s names no position: has it a binary log?" % host)
+    return position, broken
+
+
+def _pass_on(dump, target, host):
+    """Write a dump to the client that loads it; return its first and last bytes. ServerError, BrokenPipeError."""
+    head, tail = b"", b""
+    with subprocess.Popen(dump, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as source:
+        complaints = Complaints(source.stderr)
         while chunk := source.stdout.read(CHUNK):
             head = head or chunk[:EDGE]
             tail = (tail + chunk)[-EDGE:]
             try:
                 target.stdin.write(chunk)
             except BrokenPipeError:
-                broken = True
                 source.kill()
-                break
-        errors = [source.stderr.read(), b""]
-        try:
-            target.stdin.close()
-        except BrokenPipeError:
-            broken = True
-        errors[1] = target.stderr.read()
-    if source.returncode or target.returncode or broken:
-        text = b"; ".join(filter(None, errors)).decode("utf-8", "replace").strip()
-        raise ServerError("the copy of %s failed: %s" % (host, text[:500]))
-    position = position_of(head, tail)
-    if not position:
-        raise ServerError("the copy of %s names no position: has it a binary log?" % host)
-    return position
+                raise
+        code = source.wait()
+    if code:
+        raise ServerError("the copy of %s failed: %s" % (host, text_of([complaints], [code])))
+    return head, tail
 
 
 def empty_server(module, keep):

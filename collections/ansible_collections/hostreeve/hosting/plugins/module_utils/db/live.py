@@ -9,6 +9,12 @@ from dataclasses import dataclass, field
 
 #: Comment of every database that Hostreeve made; MariaDB keeps it with the database.
 MARK = "Managed by Hostreeve"
+#: Instead of it, while a database moves (``playbooks/move_database.yml``): a copy that is being made, one that is
+#: complete and waits to be listed here, and the one that stays behind. None is in service, and none is ever purged.
+COPYING = "Hostreeve: a copy being made"
+READY = "Hostreeve: a complete copy"
+KEPT = "Hostreeve: moved away"
+MOVING = (COPYING, READY, KEPT)
 #: Columns of mysql.db that read-only users have.
 READ_ONLY = frozenset({"Select_priv", "Show_view_priv"})
 LIKE = "db\\_%"
@@ -42,6 +48,14 @@ class Live:
         granted = list(account.grants.values())
         known = {(self.every,): "all", (READ_ONLY,): "read-only", (): "nothing"}
         return "other" if account.more else known.get(tuple(granted), "other")
+
+    def is_ours(self, database):
+        """Tell whether a database is one that Hostreeve made, or is making.
+
+        Its users may alter it, or drop and create it anew: what takes the mark along leaves them.
+        """
+        have = self.databases.get(database)
+        return have is not None and (have[2] in (MARK, *MOVING) or bool(self.users_of(database)))
 
     def users_of(self, database):
         """Return the names of the users that belong to a database."""

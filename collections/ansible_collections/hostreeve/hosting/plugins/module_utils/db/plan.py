@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
 from ansible_collections.hostreeve.hosting.plugins.module_utils.db.client import identifier, pattern
-from ansible_collections.hostreeve.hosting.plugins.module_utils.db.live import MARK
+from ansible_collections.hostreeve.hosting.plugins.module_utils.db.live import COPYING, KEPT, MARK, READY
 
 PLUGIN = "mysql_native_password"
 #: Privileges of a user → words of GRANT. ALL does not hold the right to grant.
@@ -43,8 +43,10 @@ def database(wanted, live):
     """Return the change of one database. Raises ValueError where the host has one that is not ours."""
     change = Change()
     have = live.databases.get(wanted.name)
-    if have and have[2] != MARK:
+    if have and not live.is_ours(wanted.name):
         raise ValueError("the host has a database %s of its own, which is not ours to change" % wanted.name)
+    if have and have[2] == COPYING and wanted.present:
+        raise ValueError("the copy of %s here is not complete: it is moving here, or that broke off" % wanted.name)
     if not wanted.present:
         users = live.users_of(wanted.name)
         if have:
@@ -61,7 +63,11 @@ def database(wanted, live):
     if not have:
         statement = "CREATE DATABASE " + name + " CHARACTER SET %s COLLATE %s COMMENT %s"
         change.add("created", statement, wanted.charset, wanted.collation, MARK)
-    elif have[:2] != (wanted.charset, wanted.collation):
+        return change
+    if have[2] != MARK:
+        word = {KEPT: "back in service", READY: "taken over"}.get(have[2], "marked again")
+        change.add(word, "ALTER DATABASE " + name + " COMMENT %s", MARK)
+    if have[:2] != (wanted.charset, wanted.collation):
         change.before = _database_text(wanted.name, *have[:2])
         # For tables that come; those that are there keep theirs.
         statement = "ALTER DATABASE " + name + " CHARACTER SET %s COLLATE %s"
@@ -120,7 +126,8 @@ def _account(change, wanted, host, have, live):
 def drop_user(change, name, live, word):
     """Add what removes all accounts of a user."""
     for host in sorted(live.accounts.get(name, {})):
-        change.add(word, "DROP USER %s@%s", name, host)
+        # Another item of the same list may have dropped it.
+        change.add(word, "DROP USER IF EXISTS %s@%s", name, host)
         change.kill = sorted({*change.kill, name})
 
 

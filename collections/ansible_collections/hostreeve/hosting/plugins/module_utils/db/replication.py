@@ -79,29 +79,47 @@ def settings(mode, semi_sync, peers):
     }
 
 
-def for_primary(state, writable, holding):
-    """Return what makes the server a primary: of ``stop``, ``open``. Raises Refused.
+def for_primary(state, writable, holding, silent=(), *, promote=False, accept_loss=False):
+    """Return what makes the server a primary: of ``detach``, ``open``. Raises Refused.
 
-    ``writable`` names peers that take writes, ``holding`` maps peers to their position.
+    ``writable`` names peers that take writes, ``holding`` maps peers to their position, ``silent`` names those that do
+    not answer. ``promote``: the server may be a replica, and whoever promotes it knows of the others; with
+    ``accept_loss`` they may hold what it lacks.
     """
     if writable:
         raise Refused(
             "%s takes writes: there cannot be two primaries. Name it as db_primary, or use playbooks/switchover.yml"
             % ", ".join(sorted(writable))
         )
-    if state.slave:
+    if state.slave and not promote:
         raise Refused(
             "this server replicates from %s: a converge moves no primary, playbooks/switchover.yml and failover.yml do"
             % state.slave.get("Master_Host")
         )
     ahead = sorted(peer for peer, position in holding.items() if beyond(position, state.position))
     # Of a primary that takes writes already it is the replica that has gone astray.
-    if ahead and state.read_only:
+    if ahead and state.read_only and not (promote and accept_loss):
         raise Refused(
             "%s holds data that this server lacks: promote it with playbooks/failover.yml, or remove its data"
             % ", ".join(ahead)
         )
-    return ["open"] if state.read_only else []
+    # As after a start. A new server has nothing that a copy of it could have outgrown.
+    if state.read_only and not state.is_empty and not promote and len(silent) > len(holding):
+        raise Refused(
+            "%s: only %d of the shard's %d servers answer, and another one may have taken over. Let more than half of "
+            "them answer, or name in db_nodes only those that there still are"
+            % (", ".join(sorted(silent)), len(holding) + 1, len(holding) + len(silent) + 1)
+        )
+    return [*(["detach"] if state.slave else []), *(["open"] if state.read_only else [])]
+
+
+def must_not_be_primary(state, primary, takes_writes):
+    """Refuse to close the only server that takes writes: a move that was interrupted, or of which nobody was told."""
+    if not state.read_only and not state.slave and not takes_writes:
+        raise Refused(
+            "this server takes writes and %s does not: name this one as db_primary, or use playbooks/switchover.yml"
+            % primary
+        )
 
 
 def for_replica(state, source, primary, rebuild=False):

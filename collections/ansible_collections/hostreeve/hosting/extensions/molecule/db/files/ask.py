@@ -1,10 +1,12 @@
 """Logs in to a database server through its port, runs statements, prints ``{"rows", "error", "tls", "alive"}`` as JSON.
 
-Reads ``{host, user, password, database, statements, hold}`` from stdin. ``hold``: seconds for which the connection then
-stays; it tells whether it still lives at the end.
+Reads ``{host, user, password, database, statements, hold, client}`` from stdin. ``hold``: seconds for which the
+connection then stays; it tells whether it still lives at the end. ``client``: an address for which it speaks, as a load
+balancer does.
 """
 
 import json
+import socket
 import sys
 import time
 
@@ -21,7 +23,13 @@ try:
         connect_timeout=5,
         autocommit=True,
         ssl={"check_hostname": False} if asked.get("tls") else None,
+        defer_connect=True,
     )
+    through = None
+    if asked.get("client"):
+        through = socket.create_connection((asked["host"], 3306), timeout=5)
+        through.sendall(f"PROXY TCP4 {asked['client']} {asked['host']} 40000 3306\r\n".encode())
+    connection.connect(through)
     with connection.cursor() as cursor:
         for statement in asked.get("statements", ()):
             cursor.execute(statement)
@@ -35,6 +43,6 @@ try:
                 cursor.execute("SELECT 1")
             except pymysql.MySQLError:
                 answer["alive"] = False
-except pymysql.MySQLError as error:
+except (pymysql.MySQLError, OSError) as error:
     answer["error"] = str(error.args[1] if len(error.args) > 1 else error)
 print(json.dumps(answer))

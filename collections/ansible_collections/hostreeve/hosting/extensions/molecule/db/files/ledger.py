@@ -1,20 +1,23 @@
 """Writes to whichever server of a shard takes writes, and keeps a ledger of what was acknowledged.
 
-Reads ``{hosts, user, password, database, seconds, threads}`` from stdin and makes the table ``ledger``. Prints what the
-server that takes writes in the end holds of it: ``{"acknowledged", "lost": [ids], "pause": longest seconds without any
-acknowledged commit, "host"}``.
+Reads a line ``{hosts, user, password, database, seconds, threads}`` from stdin and makes the table ``ledger``; with
+``until_closed`` it ends before its seconds are over when stdin is closed, and with ``stop`` when a file of that name is
+there. Prints what the server that takes writes in the end holds of it: ``{"acknowledged", "lost": [ids], "pause":
+longest seconds without any acknowledged commit, "host"}``.
 """
 
 import itertools
 import json
+import os
 import sys
 import threading
 import time
 
 import pymysql
 
-asked = json.load(sys.stdin)
+asked = json.loads(sys.stdin.readline())
 end = time.monotonic() + asked["seconds"]
+closed = threading.Event()
 lock = threading.Lock()
 ledger = []  # (id, moment) of acknowledged commits
 
@@ -45,7 +48,7 @@ def connect():
 def write(number):
     """Write rows of one's own, each in a transaction, until the time is up."""
     connection, row = None, number
-    while time.monotonic() < end:
+    while time.monotonic() < end and not closed.is_set() and not os.path.exists(asked.get("stop", "")):
         if connection is None:
             connection, _ = connect()
             if connection is None:
@@ -73,6 +76,9 @@ connection.close()
 writers = [threading.Thread(target=write, args=(number,)) for number in range(asked["threads"])]
 for writer in writers:
     writer.start()
+if asked.get("until_closed"):
+    sys.stdin.read()
+    closed.set()
 for writer in writers:
     writer.join()
 connection, host = connect()

@@ -131,13 +131,27 @@ def test_a_strangers_database_is_left_alone(present):
         plan.database(wanted.Database(DB, DB, present, *UTF8[:2]), Live({DB: ("utf8mb4", "x", "")}))
 
 
+@pytest.mark.parametrize("comment", ["", "what its user wrote"])
+def test_users_of_a_database_cannot_take_it_away(comment):
+    have = Live({DB: (*UTF8[:2], comment)}, {DB + "_app": {"%": account()}}, ALL)
+    change = plan.database(wanted.Database(DB, DB, True, *UTF8[:2]), have)
+    assert change.words == ["marked again"] and change.statements[0][1] == (MARK,)
+    assert plan.database(wanted.Database(DB, DB, False), have).drop == DB
+    # One that another database's name begins with.
+    with pytest.raises(ValueError, match="not ours"):
+        plan.database(wanted.Database(DB, DB, True), Live({DB: (*UTF8[:2], "")}, {DB + "b": {"%": account()}}, ALL))
+
+
 def test_a_database_takes_its_users_along_and_no_others():
     have = Live(
         {DB: UTF8}, {DB: {"%": account()}, DB + "_b": {"%": account()}, "db_aaaaaaaaaab": {"%": account()}}, ALL
     )
     change = plan.database(wanted.Database(DB, DB, False), have)
     assert change.drop == DB and change.kill == [DB, DB + "_b"]
-    assert change.statements == [("DROP USER %s@%s", (DB, "%")), ("DROP USER %s@%s", (DB + "_b", "%"))]
+    assert change.statements == [
+        ("DROP USER IF EXISTS %s@%s", (DB, "%")),
+        ("DROP USER IF EXISTS %s@%s", (DB + "_b", "%")),
+    ]
     assert not plan.database(wanted.Database(DB, DB, False), Live())
 
 

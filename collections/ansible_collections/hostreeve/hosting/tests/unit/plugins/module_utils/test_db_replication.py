@@ -95,6 +95,48 @@ def test_there_is_never_a_second_primary(state, writable, holding, reason):
         replication.for_primary(state, writable, holding)
 
 
+@pytest.mark.parametrize(
+    ("holding", "silent", "opens"),
+    [
+        ({}, [], True),
+        ({}, ["b"], False),
+        ({"b": "0-1-9"}, ["c"], True),
+        ({"b": ""}, ["c"], True),
+        ({}, ["b", "c"], False),
+        ({"b": "0-1-9"}, ["c", "d"], False),
+    ],
+)
+def test_more_than_half_of_the_shard_must_answer_before_a_primary_opens_again(holding, silent, opens):
+    if opens:
+        assert replication.for_primary(State("0-1-9"), set(), holding, silent) == ["open"]
+    else:
+        with pytest.raises(Refused, match=r"only \d of the shard's \d servers answer"):
+            replication.for_primary(State("0-1-9"), set(), holding, silent)
+    # What takes writes goes on, a new server begins, and a failover has counted already.
+    assert replication.for_primary(State("0-1-9", read_only=False), set(), holding, silent) == []
+    assert replication.for_primary(State("0-1-9"), set(), holding, silent, promote=True) == ["open"]
+    if not any(holding.values()):
+        assert replication.for_primary(State(), set(), holding, silent) == ["open"]
+
+
+def test_a_replica_is_promoted_or_left_as_it_is():
+    replica, holding = State("0-1-8", slave=FINE), {"10.0.0.2": "0-1-8", "10.0.0.3": "0-1-9"}
+    assert replication.for_primary(replica, set(), {"10.0.0.2": "0-1-8"}, promote=True) == ["detach", "open"]
+    assert replication.for_primary(State("0-1-8"), set(), {}, promote=True) == ["open"]
+    with pytest.raises(Refused, match=r"10\.0\.0\.3 holds data"):
+        replication.for_primary(replica, set(), holding, promote=True)
+    with pytest.raises(Refused, match="takes writes"):
+        replication.for_primary(replica, {"10.0.0.2"}, holding, promote=True, accept_loss=True)
+    assert replication.for_primary(replica, set(), holding, promote=True, accept_loss=True) == ["detach", "open"]
+
+
+def test_to_accept_a_loss_is_no_promotion():
+    with pytest.raises(Refused, match="replicates from"):
+        replication.for_primary(State("0-1-8", slave=FINE), set(), {}, accept_loss=True)
+    with pytest.raises(Refused, match="holds data"):
+        replication.for_primary(State("0-1-8"), set(), {"10.0.0.2": "0-1-9"}, accept_loss=True)
+
+
 def test_semi_sync_follows_the_place():
     master, slave = "rpl_semi_sync_master_enabled", "rpl_semi_sync_slave_enabled"
     assert replication.settings("primary", True, ["b"]) == {master: True, slave: False}

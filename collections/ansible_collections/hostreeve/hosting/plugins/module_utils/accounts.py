@@ -19,7 +19,7 @@ from functools import cached_property
 from ansible_collections.hostreeve.hosting.plugins.module_utils import grammar
 from ansible_collections.hostreeve.hosting.plugins.module_utils.files import listed
 
-GECOS = "Hostreeve tenant"
+GECOS, HOME = "Hostreeve tenant", "/srv/www/%s/home"
 SHELL = "/usr/sbin/nologin"
 
 
@@ -41,7 +41,7 @@ class Account:
             bool(grammar.TENANT.fullmatch(self.name))
             and grammar.UID_MIN <= self.uid <= grammar.UID_MAX
             and self.gecos == GECOS
-            and self.home == "/srv/www/%s/home" % self.name
+            and self.home == HOME % self.name
         )
 
 
@@ -129,11 +129,11 @@ def taken(name, uid):
     return None
 
 
-def make(users, uids):
+def make(users, uids, gecos=GECOS, home=HOME):
     """Make users, {name: uid}, that were not among ``users`` before; return {name: why it did not come out so}."""
     if not uids:
         return {}
-    errors, failed = _create(uids), {}
+    errors, failed = _create(uids, gecos, home), {}
     now = Users(users.root)
     for name, uid in uids.items():
         account = now.accounts.get(name)
@@ -144,9 +144,9 @@ def make(users, uids):
     return failed
 
 
-def _create(uids):
+def _create(uids, gecos, home):
     """Make users with groups in one process; returns its errors."""
-    lines = ('u %s %d "%s" /srv/www/%s/home %s\n' % (name, uid, GECOS, name, SHELL) for name, uid in uids.items())
+    lines = ('u %s %d "%s" %s %s\n' % (name, uid, gecos, home % name, SHELL) for name, uid in uids.items())
     done = subprocess.run(
         ["systemd-sysusers", "-"],
         input="".join(lines),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from functools import cached_property
@@ -65,3 +66,26 @@ class Folder:
     def marked(self, mark=MARK):
         """Return the names of the files that Hostreeve wrote."""
         return [name for name in self.names if (self.get(name) or "").startswith(mark)]
+
+
+#: Files that are looked at below one path: a directory of a customer's process may hold any number.
+MOST_FILES = 100_000
+
+
+def on_disk(path):
+    """Yield (name, bytes on disk) of the files below a directory, as many as are looked at; links are not followed."""
+    left, folders = MOST_FILES, [path]
+    while folders and left:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    left -= 1
+                    with contextlib.suppress(FileNotFoundError):  # it has just gone
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                        else:
+                            yield entry.name, entry.stat(follow_symlinks=False).st_blocks * 512
+                    if not left:
+                        break
+        except (FileNotFoundError, NotADirectoryError):
+            continue

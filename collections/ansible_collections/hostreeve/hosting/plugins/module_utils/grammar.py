@@ -28,12 +28,16 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 #: Linux uids of tenants: above what distributions hand out, below systemd's container range (systemd UIDS-GIDS).
 UID_MIN, UID_MAX = 200_000, 499_999
+#: Those of the users of Valkey instances, chosen by each host: above the tenants', below systemd's container range.
+VALKEY_UIDS = (500_000, 519_999)
 
 #: Limits of a tenant: the least and the most.
 LIMITS = {"cpu_percent": (5, 6400), "memory_mb": (64, 1_048_576), "tasks": (10, 100_000)}
 
 #: Ports of Valkey instances (below what Linux hands out for outgoing connections), and their memory for data in MiB.
 VALKEY_PORTS, VALKEY_MEMORY_MB = (20_000, 29_999), (16, 262_144)
+#: Nodes that a highly available instance needs, for a majority to be left when one fails.
+VALKEY_QUORATE = 3
 #: What an instance does when its memory is full.
 VALKEY_EVICTIONS = (
     "noeviction",

@@ -21,6 +21,9 @@ description:
 version_added: 0.1.0
 author:
   - Hostreeve maintainers (@hostreeve)
+extends_documentation_fragment:
+  - hostreeve.hosting.run
+  - hostreeve.hosting.run.noted
 options:
   zones:
     description:
@@ -88,15 +91,6 @@ options:
     description: Remove every zone of ours that is not in the list.
     type: bool
     default: false
-  job:
-    description: The job that runs; the node's fact file names it if something changed.
-    type: str
-  audit_head:
-    description: Where the platform's audit ended when the job was taken, V(seq:hash); noted with the job.
-    type: str
-  fence:
-    description: Fencing token of the run's lease. A token older than one this host has seen is refused.
-    type: int
   database:
     description: PowerDNS's SQLite database.
     type: path

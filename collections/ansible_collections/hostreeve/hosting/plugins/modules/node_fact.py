@@ -15,23 +15,17 @@ description:
 version_added: 0.1.0
 author:
   - Hostreeve maintainers (@hostreeve)
+extends_documentation_fragment:
+  - hostreeve.hosting.run
+  - hostreeve.hosting.run.noted
 options:
   facts:
     description: Keys to set. The value V(null) removes a key.
     type: dict
     default: {}
-  job:
-    description: The job that runs, noted as C(last_job). Nothing is noted if it is empty.
-    type: str
-  audit_head:
-    description: Where the platform's audit ended when the job was taken, V(seq:hash); noted with the job.
-    type: str
-  fence:
-    description: Fencing token of the run's lease. A token older than one this host has seen is refused.
-    type: int
 attributes:
   check_mode:
-    description: Predicts the result, but for the job: one that only looks is not noted.
+    description: "Predicts the result, but for the job: one that only looks is not noted."
     support: full
   diff_mode:
     description: Shows the file before and after.

@@ -19,6 +19,9 @@ description:
     where that has not been done yet.
 author:
   - Hostreeve maintainers
+extends_documentation_fragment:
+  - hostreeve.hosting.run
+  - hostreeve.hosting.run.noted
 options:
   tenants:
     description:
@@ -78,15 +81,6 @@ options:
     description: Requests after which a process of a pool is replaced.
     type: int
     default: 500
-  job:
-    description: The job that runs; the host's fact file names it if something changed.
-    type: str
-  audit_head:
-    description: Where the platform's audit ended when the job was taken, V(seq:hash); noted with the job.
-    type: str
-  fence:
-    description: Fencing token of the run's lease. A token older than one that the host has seen is refused.
-    type: int
 attributes:
   check_mode:
     support: full

@@ -78,16 +78,20 @@ def blueprints() -> list[Any]:
     from api.jobs.routes import inventory, shards
     from api.launch import routes as launch
     from api.launch.schedule_routes import blp as schedules
+    from api.moves import routes as moves
     from api.notify import routes as notify
     from api.plan import drift_routes as drift
     from api.plan import routes as plan
+    from api.usage import routes as usage
+    from api.watch import routes as watch
     from api.workflow import routes as workflow
 
     kinds = [routes.blueprint_for(kind) for kind in registry]
     launching = [launch.templates, launch.adhoc, launch.launches, launch.scripts, schedules]
-    planning = [plan.shards, plan.templates, plan.plans, drift.shards, drift.blp]
+    planning = [plan.shards, plan.templates, plan.plans, drift.shards, drift.blp, watch.shards]
     following = [workflow.workflows, workflow.blp, notify.notices, notify.secrets]
-    return [*kinds, api_keys, audit, follow.jobs, shards, inventory, leases, *launching, *planning, *following]
+    own = [api_keys, audit, follow.jobs, shards, inventory, leases, *moves.blueprints(), *usage.blueprints()]
+    return [*kinds, *own, *launching, *planning, *following]
 
 
 def _schema_name(schema: Any) -> str:

@@ -1,4 +1,4 @@
-"""``python -m worker --workers 3``: the supervisor of the workers, of the sweeper and of the sender.
+"""``python -m worker --workers 3``: the supervisor of the workers, of the sweeper, of the sender and of the watch.
 
 Everything is imported once, here; a worker and each of its runs are forks and start with it in memory.
 """
@@ -19,7 +19,7 @@ import structlog
 from api.core import logs
 from api.core.settings import load
 from api.jobs.queue import DEFAULT
-from worker import notify, rq_worker, sweeper
+from worker import notify, rq_worker, sweeper, watch
 from worker.context import Context, context_for
 
 #: Seconds before a process that ended is started again.
@@ -98,7 +98,7 @@ def main() -> int:
     except (ValueError, RuntimeError) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 2
-    Supervisor(context, [sweeper.work, notify.work, *[rq_worker.work] * count]).serve()
+    Supervisor(context, [sweeper.work, notify.work, watch.work, *[rq_worker.work] * count]).serve()
     return 0
 
 

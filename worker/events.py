@@ -15,6 +15,8 @@ import orjson
 #: Bounds of the event file in bytes and lines, of one line, and of the output.
 MOST_BYTES, MOST_LINES, LONGEST_LINE = 16_777_216, 100_000, 262_144
 MOST_OUTPUT = 16_777_216
+#: Facts of a task's progress that are kept, and characters of one.
+MOST_FACTS = 40
 CUT = b"... too long: from here on only failures and the recap are kept ...\n"
 #: Events that are kept whatever was written before.
 ALWAYS = ("playbook_on_stats", "runner_on_failed", "runner_on_unreachable")
@@ -108,6 +110,12 @@ def _result(event: dict[str, Any]) -> dict[str, Any]:
     return result if isinstance(result, dict) else {}
 
 
+def _plain(progress: dict[str, Any]) -> dict[str, Any]:
+    """Return how far a long task is: few facts, and those numbers or words."""
+    told = {key: value for key, value in progress.items() if isinstance(value, str | int | float)}
+    return {key: value for key, value in list(told.items())[:MOST_FACTS] if len(str(value)) <= MOST_FACTS}
+
+
 def slim(event: dict[str, Any], short: bool = False) -> dict[str, Any]:
     """Return what is kept of an event; ``short`` leaves out what has no bound."""
     data, result = event.get("event_data") or {}, _result(event)
@@ -122,9 +130,10 @@ def slim(event: dict[str, Any], short: bool = False) -> dict[str, Any]:
         kept["msg"] = str(result["msg"])[:4000]
     if isinstance(result.get("resources"), dict):
         kept["resources"] = {"count": len(result["resources"])} if short else result["resources"]
+    if isinstance(result.get("progress"), dict):
+        kept["progress"] = _plain(result["progress"])
     if event.get("event") == "playbook_on_stats":
-        for name in ("ok", "changed", "failures", "dark", "skipped"):
-            kept[name] = data.get(name)
+        kept |= {name: data.get(name) for name in ("ok", "changed", "failures", "dark", "skipped")}
     if event.get("stdout"):
         kept["stdout"] = event["stdout"][:4000] if short else event["stdout"]
     return kept

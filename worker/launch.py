@@ -21,9 +21,10 @@ from api.jobs.claim import Busy
 from api.jobs.finish import Ending, abandon, finish
 from api.launch.claim import Taken, claim, nodes_behind
 from api.launch.data import MOST_TOLD, told
-from api.launch.documents import document_of
+from api.launch.documents import document_of_launch
 from api.launch.models import Launch
 from api.launch.parts import credentials_of
+from api.operations import core as operations
 from worker import processes, workflows
 from worker.checkout import Unusable, place
 from worker.context import Context, wake
@@ -40,8 +41,6 @@ log = structlog.get_logger(__name__)
 
 #: The playbook of an ad-hoc run, in its private directory, and the variable that holds the module's arguments.
 ADHOC, ARGUMENTS = "ad-hoc.yml", "hostreeve_arguments"
-#: What most playbooks tell with set_stats.
-EMPTY: dict[str, Any] = {}
 
 
 def is_one(context: Context, job_id: uuid.UUID) -> bool:
@@ -79,13 +78,11 @@ def _end(
     taken: Taken,
     ending: Ending,
     before: Callable[[Session], None] | None = None,
-    data: dict[str, Any] | None = EMPTY,
 ) -> None:
     def end(session: Session) -> None:
         if before is not None:
             before(session)
-        if finish(session, taken, ending) and data != EMPTY:
-            session.execute(sa.update(Launch).where(Launch.job_id == taken.job_id).values(data=data))
+        finish(session, taken, ending)
 
     try:
         attempt(context, end)
@@ -99,9 +96,10 @@ def _take(context: Context, row: Launch) -> tuple[Taken | None, str]:
     def work(session: Session) -> tuple[Taken | None, str]:
         hosts, problem = set[str](), ""
         try:
-            document = document_of(session, row.inventory_id, resources=False)
+            document = document_of_launch(session, row, resources=False)
             hosts = set(hosts_of(document, row.limit))
             hosts |= set(nodes_behind(session, {name: document["hosts"][name] for name in hosts}).values())
+            hosts = set() if _only_reads(row) else hosts
         except (LookupError, ValueError, AnsibleError) as error:
             # A row that no API wrote, or a pattern that only looks like one: a run with it must not be tried for ever.
             hosts, problem = set(), (str(error).strip() or "failed").splitlines()[0][:300]
@@ -130,6 +128,8 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
     secrets = orjson.loads(row.secrets) if row.secrets else {}
     log_, found, mask = EventLog(settings.data_dir.resolve() / "jobs", str(taken.job_id)), Found(), Mask(())
     status, problem = "failed", ""
+    heard: operations.Heard = {}
+    listen = operations.find(row.operation).listen if row.operation else None
     refused: Refused | None = None
 
     def on_event(event: dict[str, Any]) -> bool:
@@ -138,6 +138,8 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
             event = mask(event)
             log_.append(event)
             planned.take(found, event)
+            if listen is not None:
+                listen(heard, event)
         except Exception:
             log.exception("event not understood", job=str(taken.job_id))
             log_.lost = True
@@ -172,9 +174,11 @@ def _run(context: Context, row: Launch, taken: Taken, lease: Lease) -> None:
         events_lost=log_.lost,
         truncated=log_.truncated,
         events_sha256=log_.close(),
+        data=data,
+        heard=heard,
     )
 
-    _end(context, taken, ending, lambda session: planned.end(session, ending, found, refused), data)
+    _end(context, taken, ending, lambda session: planned.end(session, ending, found, refused))
 
 
 def _data(said: Any, log_: EventLog) -> dict[str, Any] | None:
@@ -189,7 +193,9 @@ def _data(said: Any, log_: EventLog) -> dict[str, Any] | None:
 
 def _document(session: Session, row: Launch, taken: Taken) -> dict[str, Any]:
     """Return the inventory of the run. A host that came after the leases were taken is not among its hosts."""
-    document = document_of(session, row.inventory_id, resources=not row.module)
+    document = document_of_launch(session, row, resources=not row.module)
+    if _only_reads(row):
+        return document
     for name in set(hosts_of(document, row.limit)) - taken.tokens.keys():
         del document["hosts"][name]
     run = {"hostreeve_job_id": str(taken.job_id), "hostreeve_audit_head": taken.audit_head}
@@ -199,6 +205,11 @@ def _document(session: Session, row: Launch, taken: Taken) -> dict[str, Any]:
         token = taken.tokens.get(nodes.get(name, name), -1)
         host.setdefault("vars", {}).update(run, hostreeve_fence=token)
     return document
+
+
+def _only_reads(row: Launch) -> bool:
+    """Tell whether a launch is an operation that works beside others on its hosts."""
+    return bool(row.operation) and operations.find(row.operation).reads
 
 
 def _project(session: Session, row: Launch) -> Any:

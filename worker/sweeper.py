@@ -1,4 +1,4 @@
-"""The sweeper's process: sweeps, fires schedules, takes workflows on and queues searches for drift, until SIGTERM."""
+"""The sweeper's process: sweeps, fires schedules, takes workflows on, queues searches and looks, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import structlog
 
 from api.jobs import files
 from api.jobs.models import Job
-from api.jobs.retention import forget
+from api.jobs.retention import forget, forget_reads
 from api.jobs.steer import OVER
 from api.jobs.sweep import purge, sweep
 from api.launch import schedules
+from api.operations import usage
 from api.plan import search
+from api.usage import store
 from worker import processes, workflows
 from worker.context import Context
 
@@ -92,6 +94,20 @@ def search_due(context: Context) -> int:
     return begun
 
 
+def look_due(context: Context) -> int:
+    """Queue the looks at usage that are due; return how many jobs that are."""
+    try:
+        with context.maker() as session:
+            due = usage.due(session)
+        if not due:
+            return 0
+        with context.transaction() as session:
+            return len(usage.begin(session, due))
+    except Exception:
+        log.exception("look at usage not queued")
+        return 0
+
+
 def once(context: Context, purging: bool = False) -> None:
     """Sweep once; an error is logged, and the next sweep tries again."""
     try:
@@ -103,10 +119,12 @@ def once(context: Context, purging: bool = False) -> None:
         fire_due(context)
         workflows.go_on(context)
         search_due(context)
+        look_due(context)
         if purging:
             with context.maker() as session, session.begin():
                 purge(session, context.settings.audit_days)
-                forgotten = forget(session, context.settings.job_days)
+                store.purge(session)
+                forgotten = [*forget_reads(session), *forget(session, context.settings.job_days)]
             for job_id in forgotten:
                 files.remove(context.settings.data_dir, job_id)
     except Exception:

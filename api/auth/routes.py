@@ -20,10 +20,10 @@ from api.core.errors import ApiError, invalid, not_found
 from api.core.fields import Text
 from api.core.kind import registry
 from api.core.mutation import Outcome, mutate
-from api.core.paging import Order, PageQuery, page
+from api.core.paging import Order, PageQuery
+from api.core.reads import found, listed
 from api.core.routes import IDEMPOTENCY, errors, page_schema, result_schema
-from api.core.state import reading
-from api.core.wire import Blueprint, answer, refuse_extras
+from api.core.wire import Blueprint, refuse_extras
 
 blp = Blueprint("api-keys", __name__, url_prefix="/api-keys", description="Keys of portals and people.")
 
@@ -108,9 +108,7 @@ def create(body: dict[str, Any]) -> Response:
 @blp.doc(operationId="list_api_keys", summary="List keys, the newest first")
 def list_(query: dict[str, Any]) -> Response:
     """Return a page of the keys: all of them, or those that the asking one issued, and itself."""
-    chosen = sa.select(*COLUMNS).where(*_mine())
-    with reading() as session:
-        return answer(page(session, chosen, ORDER, limit=query["limit"], cursor=query["cursor"]))
+    return listed(query, sa.select(*COLUMNS).where(*_mine()), ORDER, TABLE.c)
 
 
 @blp.route("/<uuid:id>", endpoint="get")
@@ -120,12 +118,7 @@ def list_(query: dict[str, Any]) -> Response:
 @blp.doc(operationId="get_api_key", summary="Read one key, without its secret")
 def get(id: uuid.UUID) -> Response:
     """Return a key."""
-    refuse_extras()
-    with reading() as session:
-        row = session.execute(sa.select(*COLUMNS).where(TABLE.c.id == id, *_mine())).mappings().first()
-    if row is None:
-        raise not_found()
-    return answer(dict(row))
+    return found(sa.select(*COLUMNS).where(TABLE.c.id == id, *_mine()))
 
 
 @blp.route("/<uuid:id>", methods=["DELETE"], endpoint="delete")

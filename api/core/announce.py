@@ -23,9 +23,15 @@ TOPICS = (
     "job_failed",
     "approval_needed",
     "drift_found",
+    "shard_healthy",
+    "shard_degraded",
+    "shard_down",
+    "failover_begun",
+    "failover_failed",
     "resource_active",
     "resource_failed",
     "resource_gone",
+    "resource_moved",
 )
 
 

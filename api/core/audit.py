@@ -78,7 +78,7 @@ def _seal(session: Session) -> None:
     if session.in_nested_transaction():
         return
     if rows := session.info.pop(WAITING, None):
-        seal(session, rows)
+        seal(session, rows, new)
 
 
 @sa.event.listens_for(Session, "after_rollback")

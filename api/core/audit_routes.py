@@ -13,9 +13,10 @@ from api.core import audit_export
 from api.core.audit import Audit
 from api.core.chain import HEAD, KEY
 from api.core.fields import Text, Uuid
-from api.core.paging import Order, PageQuery, page
+from api.core.paging import Order, PageQuery
+from api.core.reads import listed
 from api.core.routes import errors, page_schema
-from api.core.state import reading, state
+from api.core.state import state
 from api.core.wire import Blueprint, answer, refuse_extras
 
 blp = Blueprint("audit", __name__, url_prefix="/audit", description="Who changed what, when, with which result.")
@@ -101,10 +102,9 @@ class ExportQuery(Filters):
     format = Text(load_default="jsonl", validate=ma.validate.OneOf(["jsonl", "csv"]))
 
 
-def _conditions(query: dict[str, Any]) -> list[Any]:
-    """Return the conditions of the filters, and that which leaves only the actor's brands."""
-    own = [] if actor().brands is None else [TABLE.c.brand_id.in_(actor().brands or ())]
-    return [*(TABLE.c[name] == value for name, value in query.items()), *own]
+def _own() -> list[Any]:
+    """Return the condition that leaves only the actor's brands."""
+    return [] if actor().brands is None else [TABLE.c.brand_id.in_(actor().brands or ())]
 
 
 @blp.route("", endpoint="list")
@@ -115,10 +115,7 @@ def _conditions(query: dict[str, Any]) -> list[Any]:
 @blp.doc(operationId="list_audit", summary="List the audit")
 def list_(query: dict[str, Any]) -> Response:
     """Return a page of the audit; a brand's key sees what happened to its brands."""
-    limit, cursor, order = query.pop("limit"), query.pop("cursor"), ORDERS[query.pop("sort")]
-    chosen = sa.select(*TABLE.c).where(*_conditions(query))
-    with reading() as session:
-        return answer(page(session, chosen, order, limit=limit, cursor=cursor))
+    return listed(query, sa.select(*TABLE.c).where(*_own()), ORDERS, TABLE.c)
 
 
 @blp.route("/head", endpoint="head")
@@ -158,7 +155,8 @@ def keys() -> Response:
 def export(query: dict[str, Any]) -> Response:
     """Stream the audit: without filters and for a key of all brands, the whole chain with all that verifies it."""
     kind = query.pop("format")
-    conditions, engine = _conditions(query), state().reader
+    conditions = [*(TABLE.c[name] == value for name, value in query.items()), *_own()]
+    engine = state().reader
     if kind == "csv":
         stream, mimetype = audit_export.comma_separated(engine, conditions), "text/csv"
     else:

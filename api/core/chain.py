@@ -8,6 +8,7 @@ flushed: numbers have no gaps, whoever waits for the lock holds no more locks la
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -70,9 +71,10 @@ def anchor(session: Session) -> str:
     return f"{row.seq}:{row.hash}"
 
 
-def seal(session: Session, records: list[Any]) -> None:
+def seal(session: Session, records: list[Any], new: Callable[..., Any]) -> None:
     """Write the records as the chain's newest; nothing but the commit may follow. Raises crypto.SecretKeyError.
 
+    ``new`` makes one more record, for a key that nobody knows yet (``api.core.audit.new``).
     What can be done before the lock is taken is done before: others wait for it.
     """
     table = type(records[0]).__table__
@@ -83,7 +85,7 @@ def seal(session: Session, records: list[Any]) -> None:
     head = connection.execute(LOCK).one()
     if head.key_id != uuid.UUID(signer.id) and _is_new(session, signer):
         voucher = _voucher(session, head)
-        rows.insert(0, _row(table, _introduce(session, type(records[0]), signer, voucher, head), voucher or signer))
+        rows.insert(0, _row(table, _introduce(session, new, signer, voucher, head), voucher or signer))
     seq, last = head.seq, head.hash
     for row, content, key in rows:
         seq += 1
@@ -137,10 +139,8 @@ def _voucher(session: Session, head: Any) -> Signer | None:
     )
 
 
-def _introduce(session: Session, model: Any, signer: Signer, voucher: Signer | None, head: Any) -> Any:
+def _introduce(session: Session, new: Callable[..., Any], signer: Signer, voucher: Signer | None, head: Any) -> Any:
     """Make a key known; return the record of it."""
-    from api.core.audit import new
-
     entry = {
         "key_id": uuid.UUID(signer.id),
         "public_key": signer.public_key,

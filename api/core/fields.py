@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import marshmallow as ma
@@ -69,6 +69,17 @@ class Uuid(ma.fields.UUID):
             raise self.make_error("invalid_uuid")
         found: uuid.UUID = super()._deserialize(value, attr, data, **kwargs)
         return found
+
+
+class Moment(ma.fields.AwareDateTime):
+    """A time with its zone, in UTC; one that UTC has no year for is refused."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        found: datetime = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return found.astimezone(UTC)
+        except OverflowError:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
 
 
 class Object(ma.fields.Dict):

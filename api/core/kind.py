@@ -9,7 +9,7 @@ in), ``secret`` (write-only, redacted), ``generated`` (a secret that is made up 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,8 +43,44 @@ class Carry:
     item: Callable[[Session, Any], Item]
 
 
+@dataclass(frozen=True)
+class Derived:
+    """A field that answers show and nobody writes, made of other rows.
+
+    ``values`` gets what executes statements and the rows of an answer (columns by name), all of a page at once, and
+    returns a JSON object or None for each. ``schema`` is the marshmallow schema of the object.
+    """
+
+    schema: type[Any]
+    values: Callable[[Any, Sequence[Item]], Iterable[Item | None]]
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the hosts of a role tell of a kind's use (``api.usage``): the key of their report, and each number there."""
+
+    role: str
+    key: str
+    #: field → what it is, with its unit; a field of which nothing is told is left out
+    fields: dict[str, str]
+
+
 #: rows of another kind that change with a row: the kind and the query for them
 Also = tuple["Kind", sa.Select[Any]]
+
+
+@dataclass(frozen=True)
+class Moving:
+    """How rows of a kind go to another shard (``api.moves``): the playbook, and its variable for the row's title."""
+
+    playbook: str
+    variable: str
+    #: (session, row, shard, address): the node of a shard that has a row, or is to get it, ApiError if there is none;
+    #: or, with an address, the node that has the copy that stayed behind, None if it is gone. By default the primary
+    node: Callable[[Session, Any, Any, str], Any] | None = None
+    #: (session, row, node): what else of a row changes when it is on a node of another shard
+    arrives: Callable[[Session, Any, Any], None] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +115,12 @@ class Kind:
     shards: Callable[[Session, Any], Iterable[Any]] = nowhere
     #: role → how it receives the kind; a kind inside another's item (a record in its zone) names the parent's role only
     carries: dict[str, Carry | None] = field(default_factory=dict)
+    #: name → field of answers that is no column
+    derived: dict[str, Derived] = field(default_factory=dict)
+    #: how its rows go to another shard, if they can; they then have a ``shard_id`` of their own
+    move: Moving | None = None
+    #: what hosts tell of its use
+    usage: Usage | None = None
     #: may raise an ApiError and fill in what was left out; before a new or changed row is flushed
     validate: Callable[[Session, Any], None] = nothing
     #: may raise an ApiError; before a row is marked as deleting
@@ -110,6 +152,12 @@ class Kind:
     def verbs(self) -> tuple[str, ...]:
         """What can be asked of one row besides reading, changing and deleting it."""
         return ("retry", *(("rotate",) if self.generated else ()), *self.actions)
+
+    def derive(self, session: Any, rows: Sequence[Item]) -> None:
+        """Add the derived fields to the rows of an answer."""
+        for name, derived in self.derived.items():
+            for row, value in zip(rows, derived.values(session, rows), strict=True):
+                row[name] = value
 
     def needs_every_brand(self, action: str) -> bool:
         """Tell whether an action is only for keys of all brands; a brand's key may read the brand itself."""

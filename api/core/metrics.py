@@ -20,6 +20,7 @@ from api.auth.guard import require
 from api.auth.scopes import declare
 from api.core.state import reading
 from api.jobs.models import Delivery, Job
+from api.watch.models import ShardHealth
 
 REQUESTS = Counter("hostreeve_requests", "Requests by route and status", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -40,6 +41,7 @@ class Work(Collector):
         with reading() as session:
             for name, text, column in (
                 ("hostreeve_jobs", "Jobs by state", Job.state),
+                ("hostreeve_db_shards", "Database shards by health", ShardHealth.state),
                 ("hostreeve_deliveries", "What nodes have still to carry, by state", Delivery.state),
             ):
                 gauge = GaugeMetricFamily(name, text, labels=["state"])

@@ -140,7 +140,9 @@ def _reads(blp: Blueprint, kind: Kind) -> None:
             # A range, and not LIKE: both databases serve it from the index, and nothing needs escaping.
             chosen = chosen.where(table.c[kind.title] >= search, table.c[kind.title] < search + "\U0010ffff")
         with reading() as session:
-            return answer(page(session, chosen, order, limit=limit, cursor=cursor))
+            found = page(session, chosen, order, limit=limit, cursor=cursor)
+            kind.derive(session, found["items"])
+            return answer(found)
 
     @blp.route("/<uuid:id>", endpoint="get")
     @scope
@@ -151,10 +153,12 @@ def _reads(blp: Blueprint, kind: Kind) -> None:
         refuse_extras()
         query = one.where(*service.visible(kind, actor()))
         with state().reader.connect() as connection:
-            row = connection.execute(query, {"id_": id}).mappings().first()
-        if row is None:
-            raise not_found()
-        return answer(dict(row), 200, {"ETag": f'"{row["revision"]}"'})
+            found = connection.execute(query, {"id_": id}).mappings().first()
+            if found is None:
+                raise not_found()
+            row = dict(found)
+            kind.derive(connection, [row])
+        return answer(row, 200, {"ETag": f'"{row["revision"]}"'})
 
     @blp.route("/<uuid:id>/history", endpoint="history")
     @scope

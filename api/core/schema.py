@@ -96,6 +96,7 @@ def _writable(
     kind: Kind, name: str, columns: list[sa.Column[Any]], closed: dict[str, str], **kwargs: Any
 ) -> type[ma.Schema]:
     closed |= {column.key: "is read-only" for column in columns_of(kind.model) if is_read_only(column)}
+    closed |= dict.fromkeys(kind.derived, "is read-only")
     body: dict[str, Any] = {column.key: _field(kind.model, column, **kwargs) for column in columns}
     body["checks"] = {column.key: check for column in columns if (check := _check_of(column))}
     body["closed"] = closed
@@ -136,6 +137,9 @@ def view_schema(kind: Kind) -> type[ma.Schema]:
         for column in columns_of(kind.model)
         if not column.info.get("secret")
     }
+    for name, derived in kind.derived.items():
+        metadata = {"type": "object", "nullable": True, "readOnly": True, "description": derived.description}
+        fields[name] = ma.fields.Nested(derived.schema, required=True, allow_none=True, metadata=metadata)
     fields["status"].validate = ma.validate.OneOf([*STATUSES, "deleted"])
     return type(f"{kind.model.__name__}Schema", (ma.Schema,), dict(fields))
 

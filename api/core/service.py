@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import request
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 from api.auth.keys import Actor
@@ -19,6 +19,7 @@ from api.core.kind import Also, Kind, nowhere, registry
 from api.core.mutation import Outcome
 from api.core.schema import columns_of, is_read_only
 from api.jobs import dispatch
+from api.moves.start import must_stay
 
 #: Types whose default is a new, empty value.
 EMPTY = (JsonList, JsonMap, JsonObject, JsonObjects)
@@ -27,6 +28,13 @@ EMPTY = (JsonList, JsonMap, JsonObject, JsonObjects)
 def shown(kind: Kind) -> list[sa.Column[Any]]:
     """Return the columns that answers hold: all but secrets."""
     return [column for column in columns_of(kind.model) if not column.info.get("secret")]
+
+
+def resource_of(kind: Kind, row: Any) -> dict[str, Any]:
+    """Return a row of a session as answers hold it."""
+    resource = {column.key: getattr(row, column.key) for column in shown(kind)}
+    kind.derive(object_session(row), [resource])
+    return resource
 
 
 def visible(kind: Kind, who: Actor) -> list[Any]:
@@ -103,6 +111,7 @@ def delete(session: Session, kind: Kind, id_: uuid.UUID, who: Actor, confirm: st
     if row.delete_requested:
         return _outcome(kind, row, dispatch.retry(session, kind, row), {}, {})
     kind.before_delete(session, row)
+    must_stay(session, kind, row)
     _must_be_empty(session, kind, row)
     before = audit.snapshot(row)
     row.delete_requested = True
@@ -137,7 +146,7 @@ def _changed(
 def _outcome(
     kind: Kind, row: Any, jobs: Iterable[Any], before: Any, after: Any, *, once: dict[str, Any] | None = None
 ) -> Outcome:
-    resource = {column.key: getattr(row, column.key) for column in shown(kind)}
+    resource = resource_of(kind, row)
     if sa.inspect(row).deleted:
         resource["status"] = "deleted"
     return Outcome(

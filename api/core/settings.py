@@ -31,6 +31,9 @@ class Settings:
     lease_renew_seconds: int = 15
     #: Seconds between two sweeps.
     sweep_seconds: int = 5
+    #: Seconds between two looks at the health of a db shard, and the port on which its nodes tell it.
+    watch_seconds: int = 3
+    db_health_port: int = 9105
     #: Longest run and longest silence of a run, in seconds.
     job_timeout: int = 3600
     idle_timeout: int = 600

@@ -44,6 +44,18 @@ def lines(data_dir: Path, job_id: uuid.UUID, offset: int) -> Iterator[tuple[byte
             yield line[:-1], offset
 
 
+def tail(data_dir: Path, job_id: uuid.UUID, size: int) -> list[bytes]:
+    """Return the last whole lines of the event file, as many as lie in ``size`` bytes."""
+    try:
+        with open(_path(data_dir, job_id, "events"), "rb") as file:
+            start = max(file.seek(0, 2) - size, 0)
+            file.seek(start)
+            found = file.read().split(b"\n")
+    except OSError:
+        return []
+    return found[1 if start else 0 : -1]
+
+
 def output(data_dir: Path, job_id: uuid.UUID) -> Iterator[bytes]:
     """Give the lines of the output so far; nothing if there is none yet."""
     try:

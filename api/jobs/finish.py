@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 from api.core.audit import record
 from api.jobs import leases, tell
 from api.jobs.dispatch import ensure_job
-from api.jobs.models import Delivery, Job, JobHost, JobResource, Lease
+from api.jobs.models import READ, Delivery, Job, JobHost, JobResource, Lease
 from api.jobs.settle import audit_gone
 from api.jobs.sql import clock, insert, read_clock
 from api.jobs.status import recompute, touch
 from api.jobs.steer import message
+from api.operations import core as operations
 from api.plan import life
 
 #: Runs that may vanish under a resource before it waits for somebody to look.
@@ -47,6 +48,9 @@ class Ending:
     events_lost: bool = False
     truncated: bool = False
     events_sha256: str = ""
+    #: of a launch: what it told with set_stats (null: more than is kept), and what its operation heard
+    data: dict[str, Any] | None = field(default_factory=dict)
+    heard: dict[str, Any] = field(default_factory=dict)
 
 
 def finish(session: Session, claim: Held, ending: Ending) -> bool:
@@ -82,6 +86,8 @@ def finish(session: Session, claim: Held, ending: Ending) -> bool:
     ).one_or_none()
     if row is not None:
         life.job_over(session, claim.job_id, row.purpose, reason or row.state)
+        if row.shard_id is None:
+            operations.over(session, claim.job_id, reason, ending.heard, ending.data)
         if ending.hosts:
             session.execute(
                 insert(session, JobHost)
@@ -92,8 +98,9 @@ def finish(session: Session, claim: Held, ending: Ending) -> bool:
         facts["events_sha256"] = ending.events_sha256
         facts |= {"purpose": row.purpose} if row.purpose else {}
         facts["hosts"] = {host: _recap(values) for host, values in sorted(ending.hosts.items())}
-        _audit(session, claim.job_id, row, {**facts, "resources": row.resources, "full": row.full})
-        tell.job_ended(session, claim.job_id, row.state)
+        if row.purpose != READ:
+            _audit(session, claim.job_id, row, {**facts, "resources": row.resources, "full": row.full})
+            tell.job_ended(session, claim.job_id, row.state)
     leases.release(session, claim.job_id, claim.tokens)
     return row is not None
 
@@ -128,6 +135,8 @@ def abandon(session: Session, job_id: uuid.UUID, reason: str) -> bool:
     session.execute(sa.update(Lease).where(Lease.holder == job_id).values(holder=None))
     _audit(session, job_id, row, {"reason": reason, "resources": row.resources, "playbook": row.playbook})
     life.job_over(session, job_id, row.purpose, reason)
+    if row.shard_id is None:
+        operations.over(session, job_id, reason, {}, {})
     canceled = row.cancel_requested_at is not None
     # What an approved plan carried goes on as what it is, pending; the whole of it was approved for once.
     if not canceled and row.shard_id is not None and not row.purpose:

@@ -41,18 +41,20 @@ def groups_of(shard: Any, node: Any) -> list[str]:
 def role_variables(session: Session, shard: Any) -> dict[str, Any]:
     """Return what the role of a shard is told about other machines."""
     if shard.role == "lb":
-        return {"lb_shards": _back_ends(session, shard)}
+        return {"lb_shards": _back_ends(session, shard), "lb_tcp": _client_ports(session, shard)}
     if shard.role == "dns":
         return _name_servers(session, shard)
     if shard.role == "db":
         return _database_servers(session, shard)
+    if shard.role == "valkey":
+        return {"valkey_nodes": _members(session, shard)}
     if shard.role == "web":
         return {"web_trusted_proxies": _load_balancers(session, shard)}
     return {}
 
 
 def _load_balancers(session: Session, shard: Any) -> list[str]:
-    """Return the addresses whose word about a visitor's address is believed."""
+    """Return the addresses whose word about a client's address is believed."""
     node, other = registry["node"].model, registry["shard"].model
     return list(
         session.scalars(
@@ -88,6 +90,26 @@ def _back_ends(session: Session, shard: Any) -> list[dict[str, Any]]:
     return [{"name": name, "nodes": nodes} for name, nodes in shards.items()]
 
 
+def _client_ports(session: Session, shard: Any) -> list[dict[str, Any]]:
+    """Return the ports at which clients find the db shards of the cluster; the recorded primary comes first.
+
+    Which one takes writes its health responder says, so clients follow a failover before anybody is told of it.
+    """
+    node, other = registry["node"].model, registry["shard"].model
+    rows = session.execute(
+        sa.select(other.name, other.client_port, node.name.label("node"), node.address)
+        .join(node, node.shard_id == other.id)
+        .where(other.cluster_id == shard.cluster_id, other.client_port.is_not(None), node.delete_requested.is_(False))
+        .order_by(other.name, node.is_primary.desc(), node.name)
+    )
+    ports: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        new = {"name": row.name, "port": row.client_port, "proxy": True, "nodes": []}
+        new["check"] = {"port": 9105, "path": "/primary"}
+        ports.setdefault(row.name, new)["nodes"].append({"name": row.node, "address": row.address, "port": 3306})
+    return list(ports.values())
+
+
 def _name_servers(session: Session, shard: Any) -> dict[str, Any]:
     """Return who transfers zones from whom, and with which key."""
     node = registry["node"].model
@@ -102,6 +124,13 @@ def _name_servers(session: Session, shard: Any) -> dict[str, Any]:
     }
 
 
+def _members(session: Session, shard: Any) -> list[dict[str, str]]:
+    """Return the nodes of a shard by name and address."""
+    node = registry["node"].model
+    chosen = sa.select(node.name, node.address).where(node.shard_id == shard.id, node.delete_requested.is_(False))
+    return [{"name": row.name, "address": row.address} for row in session.execute(chosen.order_by(node.name))]
+
+
 def _database_servers(session: Session, shard: Any) -> dict[str, Any]:
     """Return who replicates from whom, and with which password."""
     node = registry["node"].model
@@ -112,4 +141,5 @@ def _database_servers(session: Session, shard: Any) -> dict[str, Any]:
         "db_primary": next((row.name for row in nodes if row.is_primary), ""),
         "db_nodes": [{"name": row.name, "address": row.address} for row in nodes],
         "db_replication_password": shard.replication_password,
+        "db_trusted_proxies": _load_balancers(session, shard),
     }

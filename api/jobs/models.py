@@ -22,6 +22,9 @@ from api.core.db import Base, Id, JsonList, now
 #: The one queued job of a shard in which wishes gather.
 GATHERS = "state = 'queued' and purpose = ''"
 
+#: The purpose of an operation that only reads.
+READ = "read"
+
 
 class Job(Base):
     """One run: for a shard, or without one a launch (``api.launch.models``)."""
@@ -34,7 +37,8 @@ class Job(Base):
     playbook: Mapped[str] = mapped_column(sa.String(200), default="converge.yml")
     #: everything of the shard with purge, not only what is pending
     full: Mapped[bool] = mapped_column(default=False)
-    #: empty: makes hosts as wished; check: only predicts; apply: carries out an approved plan (``api.plan``)
+    #: empty: makes hosts as wished; check: only predicts; apply: carries out an approved plan (``api.plan``);
+    #: read: an operation that only reads
     purpose: Mapped[str] = mapped_column(sa.String(8), default="", server_default="")
     state: Mapped[str] = mapped_column(sa.String(16), default="queued")
     reason: Mapped[str] = mapped_column(sa.Text, default="")

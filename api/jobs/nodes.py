@@ -14,8 +14,10 @@ from sqlalchemy.orm import Session
 
 from api.core.kind import registry
 
-#: Roles whose nodes know each other: one is the primary, from which the others copy.
-MESHED = ("dns", "db")
+#: Roles of which one node is the primary, from which the others copy.
+LED = ("dns", "db")
+#: Roles whose nodes know each other.
+MESHED = (*LED, "valkey")
 
 
 def concerned(

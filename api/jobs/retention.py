@@ -9,13 +9,27 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from api.core.db import now
-from api.jobs.models import Delivery, Job
+from api.jobs.models import READ, Delivery, Job
 from api.jobs.steer import OVER
 from api.plan.models import Plan
 from api.workflow.models import WorkflowRun
 
 #: Jobs that go in one transaction; what is left goes with the next purge.
 MOST = 1000
+
+
+#: Days after which operations that only read are forgotten, whatever the setting.
+READS_DAYS = 1
+
+
+def forget_reads(session: Session) -> list[uuid.UUID]:
+    """Delete the jobs of operations that only read and have ended; return their ids."""
+    old = sa.select(Job.id).where(
+        Job.purpose == READ, Job.state.in_(OVER), Job.ended_at < now() - timedelta(days=READS_DAYS)
+    )
+    ids = list(session.scalars(old.order_by(Job.ended_at).limit(MOST)))
+    session.execute(sa.delete(Job).where(Job.id.in_(ids)).execution_options(synchronize_session=False))
+    return ids
 
 
 def forget(session: Session, days: int) -> list[uuid.UUID]:

@@ -6,7 +6,7 @@ import marshmallow as ma
 
 from api.core.fields import Text, Uuid, Whole
 from api.core.paging import Order, PageQuery
-from api.jobs.models import Job, JobResource
+from api.jobs.models import READ, Job, JobResource
 from api.jobs.output import CONTENT_TYPES
 from api.jobs.steer import OVER
 
@@ -20,9 +20,11 @@ ORDERS = {
 RESOURCES = Order("resource", [_RESOURCE.c.kind, _RESOURCE.c.resource_id, _RESOURCE.c.host])
 
 
-PURPOSES = ("", "check", "apply")
+PURPOSES = ("", "check", "apply", READ)
 #: For the API's description.
-PURPOSE = "check: only predicts, for a plan or a search for drift; apply: carries out an approved plan"
+PURPOSE = (
+    "check: only predicts, for a plan or a search for drift; apply: carries out an approved plan; read: reads usage"
+)
 COUNTED = "counted per resource and host; of a launch: hosts"
 
 

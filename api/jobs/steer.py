@@ -16,12 +16,14 @@ from api.core.kind import registry
 from api.jobs import tell
 from api.jobs.claim import SITE
 from api.jobs.dispatch import ensure_job, owe
-from api.jobs.models import Delivery, Job, JobHost, JobResource
+from api.jobs.models import READ, Delivery, Job, JobHost, JobResource
 from api.jobs.settle import audit_gone
 from api.jobs.sql import chunks, clock, is_postgresql
 from api.jobs.status import recompute, touch
 from api.jobs.waiting import waiting_for
+from api.launch.models import Launch
 from api.launch.start import again
+from api.operations import core as operations
 from api.plan import life
 
 #: A job that has come to its end.
@@ -46,6 +48,8 @@ def cancel(session: Session, job: Job, who: str) -> None:
     if job.state == "queued":
         job.state, job.reason, job.ended_at = "canceled", "canceled", clock(session)
         life.job_over(session, job.id, job.purpose, "canceled")
+        if job.shard_id is None:
+            operations.over(session, job.id, "canceled", {}, {})
         for kind, members in ids.items():
             for part in chunks(sorted(members)):
                 mine = sa.and_(Delivery.kind == kind, Delivery.resource_id.in_(part))
@@ -79,9 +83,11 @@ def relaunch(session: Session, job: Job, failed_only: bool, who: str = "") -> li
     """
     if job.state not in OVER:
         raise conflict(f"The job is {job.state}; only one that is over can be launched again.", "state")
-    if job.purpose:
+    if job.purpose and job.purpose != READ:
         raise conflict("The job belongs to a plan or to a search for drift; make a new plan.", "purpose")
     if job.shard_id is None:
+        if session.get_one(Launch, job.id).operation:
+            raise conflict("The platform ran this for an end of its own; ask for that again.", "operation")
         queued_again = again(session, job, failed_only, who)
         return [queued_again] if queued_again else []
     if job.full and not failed_only:

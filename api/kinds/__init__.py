@@ -15,4 +15,5 @@ import_module("api.workflow.kind")
 import_module("api.notify")
 # No kinds, but tables like theirs.
 import_module("api.plan.models")
+import_module("api.watch.models")
 registry.close()

@@ -11,10 +11,32 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from api.core.db import Base, Name, Resource
 from api.core.errors import invalid
-from api.core.kind import Carry, Item, Kind, registry
+from api.core.kind import Carry, Derived, Item, Kind, Moving, Usage, registry
 from api.core.names import random_name
+from api.kinds.endpoints import Endpoint, of_databases
 from api.kinds.shard import Shard, nearest
 from api.kinds.tenant import Tenant
+
+#: For the API's description.
+ENDPOINT = "where clients connect to; it stays when the primary moves. Null while there is no host"
+#: What a server tells of a database, and of it as of each of its users.
+STORED = {
+    "disk_bytes": "size of its files",
+    "data_bytes": "of its InnoDB tables; an estimate",
+    "index_bytes": "of their indexes; an estimate",
+    "rows": "of its InnoDB tables; an estimate",
+    "tables": "tables and views",
+}
+ASKED = {
+    "connections": "connections now",
+    "active": "of them, those that carry out a statement",
+    "connections_total": "since the server started",
+    "queries": "since the server started",
+    "busy_ms": "milliseconds spent on statements since the server started",
+    "cpu_ms": "milliseconds of processors since the server started",
+    "received_bytes": "since the server started",
+    "sent_bytes": "since the server started",
+}
 
 
 class Database(Resource, Base):
@@ -69,5 +91,8 @@ KIND = registry.add(
         shards=lambda session, row: [row.shard],
         validate=validate,
         carries={"db": Carry("db_databases", item)},
+        derived={"endpoint": Derived(Endpoint, of_databases, ENDPOINT)},
+        move=Moving("move_database.yml", "move_database"),
+        usage=Usage("db", "databases", {**STORED, **ASKED}),
     )
 )

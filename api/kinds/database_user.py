@@ -12,8 +12,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from api.core.crypto import Secret
 from api.core.db import Base, Name, Resource
-from api.core.kind import Carry, Item, Kind, registry
-from api.kinds.database import Database
+from api.core.kind import Carry, Item, Kind, Usage, registry
+from api.kinds.database import ASKED, Database
 
 
 class DatabaseUser(Resource, Base):
@@ -67,5 +67,6 @@ KIND = registry.add(
         shards=lambda session, row: [row.database.shard],
         validate=validate,
         carries={"db": Carry("db_users", item)},
+        usage=Usage("db", "users", ASKED),
     )
 )

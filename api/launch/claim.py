@@ -14,7 +14,7 @@ from api.core.chain import anchor
 from api.core.kind import registry
 from api.jobs import leases, tell
 from api.jobs.claim import Busy
-from api.jobs.models import Job, Lease
+from api.jobs.models import READ, Job, Lease
 from api.jobs.sql import chunks, clock
 from api.launch.models import Launch
 
@@ -43,7 +43,7 @@ def claim(session: Session, row: Launch, hosts: Iterable[str], worker: str, leas
         sa.update(Job)
         .where(Job.id == row.job_id, Job.state == "queued")
         .values(state="running", worker=worker, started_at=clock(session), audit_head=head)
-        .returning(Job.created_at)
+        .returning(Job.created_at, Job.purpose)
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if done is None:
@@ -56,7 +56,8 @@ def claim(session: Session, row: Launch, hosts: Iterable[str], worker: str, leas
     tokens = leases.acquire(session, wanted or {f"{ALONE}{row.job_id}"}, row.job_id, lease_seconds)
     if tokens is None:
         raise Busy
-    tell.job(session, "job_started", row.job_id)
+    if done.purpose != READ:
+        tell.job(session, "job_started", row.job_id)
     return Taken(row.job_id, tokens, head)
 
 

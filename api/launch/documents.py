@@ -36,6 +36,15 @@ def document_of(session: Session, inventory_id: uuid.UUID | None, resources: boo
     return body
 
 
+def document_of_launch(session: Session, launch: Any, resources: bool = True) -> Document:
+    """Return the inventory of a launch; that of an operation is what its shards' roles are told, and no resources."""
+    if not launch.operation:
+        return document_of(session, launch.inventory_id, resources)
+    model = registry["shard"].model
+    chosen = sa.select(model).where(model.id.in_([uuid.UUID(text) for text in launch.shards])).order_by(model.name)
+    return inventory_of(session, session.scalars(chosen).all(), resources=False)
+
+
 def _shards(session: Session, wanted: dict[str, list[str]]) -> Any:
     shard, cluster, region = (registry[name].model for name in ("shard", "cluster", "region"))
     query = (

@@ -43,6 +43,9 @@ class Launch(Base):
     project_id: Mapped[uuid.UUID | None]
     #: what exactly ran: a commit, or the SHA-256 of the playbook's directory; empty until the run began
     revision: Mapped[str] = mapped_column(sa.String(80), default="")
+    #: what of the platform's own it is (``api.operations``), over which shards (ids); empty: what somebody launched
+    operation: Mapped[str] = mapped_column(sa.String(32), default="", server_default="")
+    shards: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     #: null: the whole platform
     inventory_id: Mapped[uuid.UUID | None]
     limit: Mapped[str] = mapped_column(sa.Text, default="")
@@ -70,6 +73,7 @@ class Launch(Base):
         sa.Index(None, "schedule_id"),
         sa.Index(None, "turn_id"),
         sa.Index(None, "workflow_run_id"),
+        sa.Index(None, "operation"),
     )
 
 

@@ -15,11 +15,12 @@ from api.core import service
 from api.core.errors import invalid, not_found, policy
 from api.core.kind import registry
 from api.core.mutation import Outcome, mutate
-from api.core.paging import page
+from api.core.reads import found, listed
 from api.core.routes import IDEMPOTENCY, errors, page_schema, result_schema
 from api.core.schema import columns_of, create_schema, is_read_only, view_schema
-from api.core.state import reading, state
+from api.core.state import state
 from api.core.wire import Blueprint, answer, refuse_extras
+from api.jobs.models import READ
 from api.launch import documents
 from api.launch.body import AdhocBody, CopyBody, LaunchBody
 from api.launch.models import Launch
@@ -113,10 +114,7 @@ def run_module(body: dict[str, Any]) -> Response:
 @launches.doc(operationId="list_launches", summary="List launches")
 def list_(query: dict[str, Any]) -> Response:
     """Return a page of launches."""
-    limit, cursor = query.pop("limit"), query.pop("cursor")
-    chosen = _launches().where(*(LAUNCH.c[name] == value for name, value in query.items()))
-    with reading() as session:
-        return answer(page(session, chosen, ORDER, limit=limit, cursor=cursor, dump=dump))
+    return listed(query, _launches().where(JOB.c.purpose != READ), ORDER, LAUNCH.c, dump)
 
 
 @launches.route("/<uuid:id>", endpoint="get")
@@ -126,12 +124,7 @@ def list_(query: dict[str, Any]) -> Response:
 @launches.doc(operationId="get_launch", summary="Read one launch")
 def get(id: uuid.UUID) -> Response:
     """Return what a job runs."""
-    refuse_extras()
-    with reading() as session:
-        row = session.execute(_launches().where(JOB.c.id == id)).mappings().first()
-    if row is None:
-        raise not_found()
-    return answer(dump(row))
+    return found(_launches().where(JOB.c.id == id), dump)
 
 
 def _launches() -> sa.Select[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from api.core.fields import Uuid
+from api.core.fields import Text, Uuid
 from api.core.paging import Order, PageQuery
 from api.jobs.models import Job
 from api.jobs.schemas import STATES
@@ -15,7 +15,7 @@ from api.launch.models import Launch
 
 LAUNCH, JOB = Launch.__table__, Job.__table__
 ORDER = Order("created_at", [JOB.c.created_at, JOB.c.id], descending=True)
-HIDDEN = ("secrets", "secret_names", "job_id")
+HIDDEN = ("secrets", "secret_names", "job_id", "shards")
 SHOWN = [JOB.c.id, JOB.c.state, JOB.c.created_at, *(column for column in LAUNCH.c if column.key != "secrets")]
 REDACTED = "***"
 
@@ -30,6 +30,9 @@ class LaunchSchema(ma.Schema):
     template = ma.fields.String(required=True, metadata={"description": "the template's name; empty: an ad-hoc run"})
     schedule_id = ma.fields.UUID(required=True, allow_none=True)
     turn_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "runs after others of this turn"})
+    operation = ma.fields.String(
+        required=True, metadata={"description": "what the platform runs for its own ends; empty: somebody's launch"}
+    )
     relaunch_of = ma.fields.UUID(required=True, allow_none=True)
     workflow_run_id = ma.fields.UUID(required=True, allow_none=True, metadata={"x-refers-to": "workflow-runs"})
     requested_by = ma.fields.String(required=True)
@@ -62,6 +65,7 @@ class LaunchQuery(PageQuery):
     template_id = Uuid()
     schedule_id = Uuid()
     workflow_run_id = Uuid()
+    operation = Text()
 
 
 def dump(row: Any) -> dict[str, Any]:

@@ -15,7 +15,10 @@ import api.jobs.models
 import api.jobs.terminal
 import api.kinds
 import api.launch.models
+import api.moves.models
 import api.plan.models
+import api.usage.models
+import api.watch.models
 import api.workflow.models  # noqa: F401 - every table must be known
 from api.core.crypto import Secret
 from api.core.db import Base, JsonList, JsonMap, JsonObject, JsonObjects, Name, UtcDateTime, engine_for

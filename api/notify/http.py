@@ -132,12 +132,12 @@ class _Pinned(httpcore.NetworkBackend):
         for text in self._addresses(host, port)[:TRIED]:
             try:
                 stream = self._inner.connect_tcp(
-                    text, port, timeout=_left(self._end, timeout), socket_options=socket_options
+                    text, port, timeout=left(self._end, timeout), socket_options=socket_options
                 )
             except (httpcore.NetworkError, httpcore.TimeoutException) as error:
                 problem = error
                 continue
-            return _Bounded(stream, self._end)
+            return Bounded(stream, self._end)
         raise problem
 
     def _addresses(self, host: str, port: int) -> list[str]:
@@ -154,7 +154,7 @@ class _Pinned(httpcore.NetworkBackend):
         return found
 
 
-class _Bounded(httpcore.NetworkStream):
+class Bounded(httpcore.NetworkStream):
     """A connection on which no single step, and no number of steps, goes beyond one moment."""
 
     def __init__(self, stream: httpcore.NetworkStream, end: float) -> None:
@@ -162,11 +162,11 @@ class _Bounded(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what is there."""
-        return self._stream.read(max_bytes, _left(self._end, timeout))
+        return self._stream.read(max_bytes, left(self._end, timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of it."""
-        self._stream.write(buffer, _left(self._end, timeout))
+        self._stream.write(buffer, left(self._end, timeout))
 
     def close(self) -> None:
         """End the connection."""
@@ -176,16 +176,17 @@ class _Bounded(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         """Begin TLS with the name that was asked for."""
-        inner = self._stream.start_tls(ssl_context, server_hostname, _left(self._end, timeout))
-        return _Bounded(inner, self._end)
+        inner = self._stream.start_tls(ssl_context, server_hostname, left(self._end, timeout))
+        return Bounded(inner, self._end)
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the connection tells of itself."""
         return self._stream.get_extra_info(info)
 
 
-def _left(end: float, timeout: float | None) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
+def left(end: float, timeout: float | None) -> float:
+    """Return the seconds that a step has; httpcore.ReadTimeout if there are none."""
+    seconds = end - time.monotonic()
+    if seconds <= 0:
         raise httpcore.ReadTimeout("no answer in time")
-    return left if timeout is None else min(left, timeout)
+    return seconds if timeout is None else min(seconds, timeout)

@@ -17,10 +17,10 @@ from api.core.db import now
 from api.core.errors import conflict, not_found
 from api.core.fields import Text, Uuid
 from api.core.mutation import Outcome, mutate
-from api.core.paging import Order, PageQuery, page
+from api.core.paging import Order, PageQuery
+from api.core.reads import found, listed
 from api.core.routes import IDEMPOTENCY, SECRET, errors, page_schema, result_schema
-from api.core.state import reading
-from api.core.wire import Blueprint, answer, refuse_extras
+from api.core.wire import Blueprint, refuse_extras
 from api.notify import sender
 from api.notify.callbacks import WAITING
 from api.notify.models import STATES, CallbackSecret, Notice
@@ -88,10 +88,7 @@ def _visible() -> list[Any]:
 @notices.doc(operationId="list_notices", summary="List what others were told")
 def list_(query: dict[str, Any]) -> Response:
     """Return a page of the delivery log."""
-    limit, cursor, order = query.pop("limit"), query.pop("cursor"), ORDERS[query.pop("sort")]
-    chosen = sa.select(*SHOWN).where(*_visible(), *(TABLE.c[name] == value for name, value in query.items()))
-    with reading() as session:
-        return answer(page(session, chosen, order, limit=limit, cursor=cursor))
+    return listed(query, sa.select(*SHOWN).where(*_visible()), ORDERS, TABLE.c)
 
 
 @notices.route("/<uuid:id>", endpoint="get")
@@ -101,12 +98,7 @@ def list_(query: dict[str, Any]) -> Response:
 @notices.doc(operationId="get_notice", summary="Read one notice")
 def get(id: uuid.UUID) -> Response:
     """Return a notice."""
-    refuse_extras()
-    with reading() as session:
-        row = session.execute(sa.select(*SHOWN).where(TABLE.c.id == id, *_visible())).mappings().first()
-    if row is None:
-        raise not_found()
-    return answer(dict(row))
+    return found(sa.select(*SHOWN).where(TABLE.c.id == id, *_visible()))
 
 
 @notices.route("/<uuid:id>/redeliver", methods=["POST"], endpoint="redeliver")

@@ -14,12 +14,11 @@ from api.auth.guard import actor, require
 from api.core.errors import not_found
 from api.core.kind import registry
 from api.core.mutation import Outcome, mutate
-from api.core.paging import page
+from api.core.reads import found, listed
 from api.core.routes import IDEMPOTENCY, errors, page_schema, result_schema
 from api.core.schema import view_schema
-from api.core.service import find, shown
-from api.core.state import reading
-from api.core.wire import Blueprint, answer, refuse_extras
+from api.core.service import find, resource_of
+from api.core.wire import Blueprint, refuse_extras
 from api.jobs import visibility
 from api.plan import search
 from api.plan.schemas import DRIFT, FOUND, DriftQuery, DriftSchema
@@ -46,12 +45,9 @@ def _chosen() -> sa.Select[Any]:
 @blp.doc(operationId="list_drift", summary="List drift")
 def list_(query: dict[str, Any]) -> Response:
     """Return a page of what was found and is not repaired yet."""
-    limit, cursor = query.pop("limit"), query.pop("cursor")
     if "node" in query:
         query["host"] = query.pop("node")
-    chosen = _chosen().where(*(DRIFT.c[name] == value for name, value in query.items()))
-    with reading() as session:
-        return answer(page(session, chosen, FOUND, limit=limit, cursor=cursor))
+    return listed(query, _chosen(), FOUND, DRIFT.c)
 
 
 @blp.route("/<uuid:id>", endpoint="get")
@@ -61,12 +57,7 @@ def list_(query: dict[str, Any]) -> Response:
 @blp.doc(operationId="get_drift", summary="Read one drift")
 def get(id: uuid.UUID) -> Response:
     """Return one of them."""
-    refuse_extras()
-    with reading() as session:
-        row = session.execute(_chosen().where(DRIFT.c.id == id)).mappings().first()
-    if row is None:
-        raise not_found()
-    return answer(dict(row))
+    return found(_chosen().where(DRIFT.c.id == id))
 
 
 @shards.route("/<uuid:id>/check", methods=["POST"], endpoint="check")
@@ -84,7 +75,6 @@ def check(id: uuid.UUID) -> Response:
         if row.delete_requested:
             raise not_found()
         job = search.under_way(session, row.id) or lone(session, row.id, "check")
-        resource = {column.key: getattr(row, column.key) for column in shown(kind)}
-        return Outcome(kind.name, row.id, resource, jobs=[job], before={}, after={})
+        return Outcome(kind.name, row.id, resource_of(kind, row), jobs=[job], before={}, after={})
 
     return mutate("check", work)

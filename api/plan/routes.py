@@ -15,11 +15,11 @@ from api.auth.guard import actor, require
 from api.core.errors import not_found
 from api.core.kind import registry
 from api.core.mutation import Outcome, mutate
-from api.core.paging import page
+from api.core.reads import found, listed
 from api.core.routes import IDEMPOTENCY, errors, page_schema, result_schema
 from api.core.service import find
-from api.core.state import reading, state
-from api.core.wire import Blueprint, answer, refuse_extras
+from api.core.state import state
+from api.core.wire import Blueprint, refuse_extras
 from api.launch.body import DecisionBody, LaunchBody
 from api.plan import start
 from api.plan.models import Plan
@@ -76,10 +76,7 @@ def plan_template(body: dict[str, Any], id: uuid.UUID) -> Response:
 @plans.doc(operationId="list_plans", summary="List plans")
 def list_(query: dict[str, Any]) -> Response:
     """Return a page of plans."""
-    limit, cursor = query.pop("limit"), query.pop("cursor")
-    chosen = sa.select(*SHOWN).where(*(PLAN.c[name] == value for name, value in query.items()))
-    with reading() as session:
-        return answer(page(session, chosen, PLANS, limit=limit, cursor=cursor))
+    return listed(query, sa.select(*SHOWN), PLANS, PLAN.c)
 
 
 @plans.route("/<uuid:id>", endpoint="get")
@@ -89,12 +86,7 @@ def list_(query: dict[str, Any]) -> Response:
 @plans.doc(operationId="get_plan", summary="Read one plan")
 def get(id: uuid.UUID) -> Response:
     """Return a plan with its changes per host and resource."""
-    refuse_extras()
-    with reading() as session:
-        row = session.execute(sa.select(*SHOWN, PLAN.c.changes).where(PLAN.c.id == id)).mappings().first()
-    if row is None:
-        raise not_found()
-    return answer(dict(row))
+    return found(sa.select(*SHOWN, PLAN.c.changes).where(PLAN.c.id == id))
 
 
 def _decision(id_: uuid.UUID, verdict: str, comment: str) -> Callable[[Session], Outcome]:

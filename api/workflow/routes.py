@@ -16,7 +16,7 @@ from api.core import service
 from api.core.errors import not_found
 from api.core.kind import registry
 from api.core.mutation import Outcome, mutate
-from api.core.paging import page
+from api.core.reads import listed
 from api.core.routes import IDEMPOTENCY, errors, page_schema, result_schema
 from api.core.state import reading
 from api.core.wire import Blueprint, answer, refuse_extras
@@ -72,10 +72,7 @@ def launch(body: dict[str, Any], id: uuid.UUID) -> Response:
 @blp.doc(operationId="list_workflow_runs", summary="List runs of workflows")
 def list_(query: dict[str, Any]) -> Response:
     """Return a page of runs."""
-    limit, cursor = query.pop("limit"), query.pop("cursor")
-    chosen = sa.select(*SHOWN).where(*(RUN.c[name] == value for name, value in query.items()))
-    with reading() as session:
-        return answer(page(session, chosen, ORDER, limit=limit, cursor=cursor))
+    return listed(query, sa.select(*SHOWN), ORDER, RUN.c)
 
 
 @blp.route("/<uuid:id>", endpoint="get")

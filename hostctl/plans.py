@@ -1,4 +1,4 @@
-"""``hostctl plans``, ``hostctl shards plan``. What is not here (list, and all of drift) comes from the description."""
+"""``hostctl plans``. What is not here (list, and all of drift) comes from the description."""
 
 from __future__ import annotations
 
@@ -59,22 +59,6 @@ def apply(app: App, plan: Any, wait: bool, wait_timeout: float) -> None:
     If anything moved since the plan was made, nothing is done, and a new plan is needed.
     """
     started(app, app.client.mutate("POST", f"/plans/{plan}/apply"), wait_timeout if wait else None)
-
-
-@click.group("shards", cls=Group)
-def shards() -> None:
-    """Nodes of one role that carry the same resources."""
-
-
-@shards.command("plan")
-@click.argument("shard", metavar="ID|NAME")
-@wait_option
-@timeout_option
-@pass_app
-def plan_shard(app: App, shard: str, wait: bool, wait_timeout: float) -> None:
-    """Plan a full converge of a shard, and show what it would change."""
-    id_ = app.lookup.id(app.kinds["shards"], shard)
-    planned(app, app.client.mutate("POST", f"/shards/{id_}/plan"), wait_timeout if wait else None)
 
 
 def planned(app: App, result: dict[str, Any], wait: float | None) -> None:

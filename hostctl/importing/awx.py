@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from hostctl.importing import awx_templates
+from hostctl.importing.awx_export import Export, name_of
+from hostctl.importing.awx_templates import Templates
 from hostctl.importing.inventory import Group, Tree, flat
 from hostctl.importing.parts import address, each
-from hostctl.importing.plan import Names, NotCarried, Plan, prose
+from hostctl.importing.plan import NotCarried, prose
 from hostctl.importing.read import Node
 from hostctl.importing.variables import parse
 
@@ -28,46 +29,19 @@ OTHERS = {
 WORK = {"workflow_job_templates", "inventory_sources"}
 
 
-class Awx:
+class Awx(Export):
     """An export on its way to a plan."""
-
-    def __init__(self, top: Node, plan: Plan, prefix: str, branch: str) -> None:
-        self.top, self.plan, self.branch = top, plan, branch
-        self.names = {
-            plural: Names(self._keys(plural), prefix) for plural in ("projects", "inventory", "job_templates")
-        }
-        self.prefix = prefix
-        #: name of an inventory here → hosts and groups that are called otherwise
-        self.renamed: dict[str, dict[str, str]] = {}
-        #: name of a template here → the template
-        self.templates: dict[str, Any] = {}
 
     def read(self) -> None:
         """Fill the plan."""
         each(self.plan, self.top, "projects", "projects", self._project)
         each(self.plan, self.top, "inventory", "inventories", self._inventory)
-        templates = awx_templates.Templates(self)
+        templates = Templates(self)
         each(self.plan, self.top, "job_templates", "templates", templates.template)
         templates.schedules()
         each(self.plan, self.top, "credentials", "credentials", self._credential)
         for name, what in OTHERS.items():
             each(self.plan, self.top, name, what, partial(self._other, name))
-
-    def _keys(self, plural: str) -> list[tuple[str, str]]:
-        """Return (organization, name) of every item that has a name."""
-        found = []
-        for item in self.top.items(plural):
-            if isinstance(item, dict) and isinstance(item.get("name"), str):
-                found.append((_holder(item), item["name"]))
-        return found
-
-    def named(self, plural: str, key: Node | None) -> str:
-        """Return the name here of what a natural key names; empty without one."""
-        return self.names[plural](_holder(key.value), key.text("name")) if key is not None else ""
-
-    def own(self, plural: str, node: Node) -> str:
-        """Return the name here of an item."""
-        return self.names[plural](_holder(node.value), name_of(node))
 
     def _project(self, node: Node) -> None:
         name, where = self.own("projects", node), f"project {name_of(node)}"
@@ -135,23 +109,6 @@ class Awx:
             self.plan.leave(what, name, reason)
         else:
             self.plan.note(f"{what} {name}", "is not carried over")
-
-
-def name_of(node: Node) -> str:
-    """Return an item's name, which it must have."""
-    if not (name := node.text("name")):
-        raise NotCarried(f"{node.at('name')}: must be a text")
-    return name
-
-
-def _holder(item: dict[str, Any]) -> str:
-    """Return the name of the organization of an item or natural key."""
-    organization = item.get("organization")
-    if not isinstance(organization, dict):
-        key = item.get("natural_key")
-        organization = key.get("organization") if isinstance(key, dict) else None
-    name = organization.get("name") if isinstance(organization, dict) else None
-    return name if isinstance(name, str) else ""
 
 
 def _called(key: Any) -> str:

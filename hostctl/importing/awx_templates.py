@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hostctl.importing.awx_export import Export
 from hostctl.importing.inventory import renamed
 from hostctl.importing.parts import each, limit, question, tags
 from hostctl.importing.plan import Item, Names, NotCarried, Plan, Ref, printable, prose
 from hostctl.importing.read import Malformed, Node
 from hostctl.importing.times import from_rrule
 from hostctl.importing.variables import carried, is_secret, parse
-
-if TYPE_CHECKING:
-    from hostctl.importing.awx import Awx
 
 #: What a launch may be asked: the field there, and here.
 ASK = {
@@ -40,19 +38,19 @@ MOST_VERBOSE = 4
 class Templates:
     """Job templates and their schedules on the way to a plan."""
 
-    def __init__(self, awx: Awx) -> None:
-        self.awx, self.plan = awx, awx.plan
+    def __init__(self, export: Export) -> None:
+        self.export, self.plan = export, export.plan
         self._made: dict[str, Item] = {}
         self._schedules: list[tuple[Node, Node | None]] = []
 
     def template(self, node: Node) -> None:
         """Add a job template."""
         source = node.text("name") or node.path
-        name, where = self.awx.own("job_templates", node), f"template {source}"
+        name, where = self.export.own("job_templates", node), f"template {source}"
         related = node.node("related") or Node({}, node.at("related"))
         with self.plan.item("templates", name, source) as fields:
             self._must_be_plain(node)
-            project = self.awx.named("projects", node.node("project"))
+            project = self.export.named("projects", node.node("project"))
             if not project:
                 raise NotCarried("it has no project")
             fields |= {
@@ -78,9 +76,9 @@ class Templates:
             self._schedules.append((schedule, Node({**node.value, "type": "job_template"}, node.path)))
 
     def _inventory(self, node: Node) -> str:
-        if name := self.awx.named("inventory", node.node("inventory")):
+        if name := self.export.named("inventory", node.node("inventory")):
             return name
-        nobody = self.awx.prefix + NOBODY
+        nobody = self.export.prefix + NOBODY
         if not any(item.name == nobody for item in self.plan.items):
             fields = {"name": nobody, "source": "static", "description": "", "hosts": {}, "groups": {}, "variables": {}}
             self.plan.items.append(Item("inventories", nobody, NOBODY, fields))
@@ -100,10 +98,10 @@ class Templates:
 
     def _run(self, node: Node, template: Item | None = None) -> dict[str, Any]:
         """Return what a run is told; for a schedule of a template only what it says itself."""
-        inventory = self.awx.named("inventory", node.node("inventory"))
+        inventory = self.export.named("inventory", node.node("inventory"))
         if not inventory and template is not None:
             inventory = template.fields["inventory_id"].name
-        here = self.awx.renamed.get(inventory, {})
+        here = self.export.renamed.get(inventory, {})
         found: dict[str, Any] = {
             "limit": renamed(limit(node.text("limit")), here),
             "tags": tags(node.at("job_tags"), node.text("job_tags").split(",")),
@@ -148,16 +146,16 @@ class Templates:
 
     def schedules(self) -> None:
         """Add the schedules, which stand in their templates, on top, or in both."""
-        each(self.plan, self.awx.top, "schedules", "schedules", lambda node: self._schedules.append((node, None)))
+        each(self.plan, self.export.top, "schedules", "schedules", lambda node: self._schedules.append((node, None)))
         found: dict[tuple[str, str, str], tuple[Node, Node]] = {}
         for node, template in self._schedules:
             try:
                 of = template or node.node("unified_job_template") or _of(node)
                 name = node.text("name") or node.path
-                found.setdefault((of.text("type"), self.awx.own("job_templates", of), name), (node, of))
+                found.setdefault((of.text("type"), self.export.own("job_templates", of), name), (node, of))
             except (Malformed, NotCarried) as error:
                 self.plan.leave("schedules", node.path, str(error))
-        names = Names(((of, name) for type_, of, name in found if type_ == "job_template"), self.awx.prefix)
+        names = Names(((of, name) for type_, of, name in found if type_ == "job_template"), self.export.prefix)
         for (type_, template_name, name), (node, of) in found.items():
             if type_ != "job_template":
                 self.plan.leave("schedules", name, f"it launches {type_.replace('_', ' ')} {of.text('name')}")
@@ -179,7 +177,7 @@ class Templates:
             if made is None:
                 raise NotCarried(f"needs the template {template}, which is not carried over")
             parameters = self._run(node, made)
-            if inventory := self.awx.named("inventory", node.node("inventory")):
+            if inventory := self.export.named("inventory", node.node("inventory")):
                 parameters["inventory_id"] = Ref("inventories", inventory)
             extra = node.node("extra_data")
             parameters |= self._said(f"schedule {source}", extra.value if extra else {}, made)

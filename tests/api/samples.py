@@ -66,13 +66,20 @@ SAMPLES: dict[str, Sample] = {
             "tsig_secret": ["", "abc", "c2hvcnQ=", "a" * 200],
             "drift_policy": ["", "always"],
             "drift_every": [4, 43201],
+            "usage_every": [-1, 1441],
         },
     ),
     "node": Sample(
         lambda world, n: {"name": f"node-{letters(n)}", "shard_id": world["web"], "address": f"10.1.0.{n}"},
         change={"ssh_port": 2222},
         delivered=True,
-        wrong={"name": NAMES, "address": ["", "localhost"], "ssh_port": [0, 65536], "ssh_user": ["", "-oProxy"]},
+        wrong={
+            "name": NAMES,
+            "address": ["", "localhost"],
+            "ssh_port": [0, 65536],
+            "ssh_user": ["", "-oProxy"],
+            "memory_mb": [0, 15, 2**31],
+        },
     ),
     "brand": Sample(
         lambda world, n: {

@@ -37,6 +37,12 @@ OTHERS = {
     "GET /inventory": ("inventory:read", True),
     "POST /templates/<uuid:id>/launch": ("template:launch", True),
     "POST /templates/<uuid:id>/copy": ("template:write", True),
+    "POST /databases/<uuid:id>/move": ("database:move", True),
+    "POST /valkey-instances/<uuid:id>/move": ("valkey_instance:move", True),
+    "GET /moves": ("move:read", True),
+    "GET /moves/<uuid:id>": ("move:read", True),
+    "POST /moves/<uuid:id>/confirm": ("move:confirm", True),
+    "POST /moves/<uuid:id>/retry": ("move:retry", True),
     "POST /ad-hoc": ("ad_hoc:launch", True),
     "GET /launches": ("job:read", True),
     "GET /launches/<uuid:id>": ("job:read", True),
@@ -65,6 +71,10 @@ OTHERS = {
     "GET /drift": ("drift:read", False),
     "GET /drift/<uuid:id>": ("drift:read", False),
     "POST /shards/<uuid:id>/check": ("shard:check", True),
+    "GET /shards/<uuid:id>/health": ("shard:read", True),
+    "POST /shards/<uuid:id>/switchover": ("shard:switchover", True),
+    "POST /shards/<uuid:id>/failover": ("shard:failover", True),
+    "POST /shards/<uuid:id>/rebuild": ("shard:rebuild", True),
     "GET /leases": ("lease:read", True),
     "POST /leases": ("lease:write", True),
     "POST /leases/<uuid:id>/renew": ("lease:write", True),
@@ -80,6 +90,8 @@ def matrix():
         verbs |= {f"GET {item}/history": "read"}
         verbs |= {f"PATCH {item}": "write", f"DELETE {item}": "delete"}
         verbs |= {f"POST {item}/{action}": action for action in kind.verbs}
+        if kind.usage or kind.name == "tenant":
+            verbs |= {f"GET {item}/usage": "read"}
         for route, action in verbs.items():
             found[route] = (f"{kind.name}:{action}", kind.platform and not (action == "read" and kind.name == "brand"))
     return found

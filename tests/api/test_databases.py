@@ -138,14 +138,14 @@ def test_a_database_with_users_stays(world, user):
 def test_the_platform_follows_a_primary_that_moved(world):
     moved = world.admin.post(f"/nodes/{world['db2']}/promote").json
     assert moved["resource"]["is_primary"] is True
-    assert {job["shard_id"] for job in moved["jobs"]} == {world["db"]}
+    assert {job["shard_id"] for job in moved["jobs"]} == {world["db"], world["lb"]}
     assert world.admin.get(f"/nodes/{world['db1']}").json["is_primary"] is False
     assert told(world)[1]["db_primary"] == "db2"
     with world.session() as session:
         owing = sa.select(Delivery.node_id).where(
             Delivery.kind == "node", Delivery.resource_id == uuid.UUID(world["db2"])
         )
-        assert set(session.scalars(owing)) == {uuid.UUID(world["db1"]), uuid.UUID(world["db2"])}
+        assert set(session.scalars(owing)) == {uuid.UUID(world[name]) for name in ("db1", "db2", "lb1")}
     assert world.admin.post(f"/nodes/{world['db2']}/promote").json["jobs"] == []
     assert world.admin.post(f"/nodes/{world['dns2']}/promote").status_code == 409
 

@@ -89,6 +89,13 @@ def test_closed_fields(world, kind):
         body = {**SAMPLES[kind.name].body(world, 2), column.key: row[column.key]}
         refused = world.admin.post(f"/{kind.plural}", body)
         assert refused.status_code == 422 and refused.json["error"]["details"]["json"] == {column.key: ["is read-only"]}
+    for name in kind.derived:
+        for method, path, body in (
+            ("POST", f"/{kind.plural}", SAMPLES[kind.name].body(world, 2)),
+            ("PATCH", f"/{kind.plural}/{row['id']}", {}),
+        ):
+            refused = world.admin.call(method, path, {**body, name: row[name]})
+            assert refused.status_code == 422 and refused.json["error"]["details"]["json"] == {name: ["is read-only"]}
     for column in [*closed, *(column for column in columns if column.info.get("once"))]:
         refused = world.admin.patch(f"/{kind.plural}/{row['id']}", {column.key: row[column.key]})
         assert refused.status_code == 422 and column.key in refused.json["error"]["details"]["json"]

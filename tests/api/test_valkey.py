@@ -17,12 +17,25 @@ def shard_of(world, role="valkey", **fields):
     return world.admin.make("shards", **{"cluster_id": world["cluster"], "role": role, **fields})
 
 
+def node_of(world, shard, name, **fields):
+    number = 100 + len(world.admin.get("/nodes").json["items"])
+    body = {"name": name, "address": f"10.9.0.{number}", "shard_id": shard["id"], **fields}
+    return world.admin.make("nodes", **body)
+
+
+@pytest.fixture
+def three(world):
+    """A shard of three nodes."""
+    shard = shard_of(world, name="kv-three")
+    return shard, [node_of(world, shard, f"three{number}") for number in (1, 2, 3)]
+
+
 def document(world, shard_id):
-    """Return the variables of a shard's only host, as a terminal run gets them."""
+    """Return the groups and variables of a shard's first host, as a terminal run gets them."""
     with world.session() as session:
         shard = session.get(registry["shard"].model, uuid.UUID(shard_id))
         body = inventory_of(session, [shard])
-    (host,) = body["hosts"].values()
+    host = next(iter(body["hosts"].values()))
     found = dict(host["vars"])
     for group in body["groups"].values():
         found.update(group.get("vars", {}))
@@ -32,7 +45,9 @@ def document(world, shard_id):
 def test_a_new_instance_is_placed_on_the_least_filled_shard_of_the_tenants_cluster(world):
     far = world.admin.make("clusters", name="eu-1b", region_id=world["region"])
     shard_of(world, name="kv-far", cluster_id=far["id"])
+    shard_of(world, name="kv-empty")  # nobody to carry anything
     near = shard_of(world, name="kv-near")
+    node_of(world, near, "near1")
     made = [world.admin.make("valkey-instances", tenant_id=world["acme-cached"]) for _ in range(3)]
     # The two brands' own are on the first shard.
     assert [row["shard_id"] for row in made[:2]] == [near["id"]] * 2
@@ -137,10 +152,78 @@ def test_an_instance_keeps_its_tenant_and_its_users_keep_it(world):
     assert refused.status_code == 409 and refused.json["error"]["details"]["has"] == ["valkey-instances"]
 
 
-def test_a_valkey_shard_has_one_node(world):
-    body = {"name": "kv2", "address": "10.9.0.2", "shard_id": world["valkey"]}
-    refused = world.admin.post("/nodes", body)
-    assert refused.status_code == 409 and list(refused.json["error"]["details"]["json"]) == ["shard_id"]
-    assert world.admin.patch(f"/nodes/{world['kv1']}", {"ssh_port": 2222}).status_code == 202
-    other = shard_of(world, name="valkey-b")
-    assert world.admin.post("/nodes", {**body, "shard_id": other["id"]}).status_code == 202
+def test_an_instance_lives_on_the_node_with_the_least_memory_given_away(world, three):
+    shard, nodes = three
+    sizes = (64, 32, 16, 16, 64, 16)
+    made = [
+        world.admin.make(
+            "valkey-instances", tenant_id=world["acme-cached"], shard_id=shard["id"], memory_mb=size, label=f"n{index}"
+        )
+        for index, size in enumerate(sizes)
+    ]
+    names = {node["id"]: node["name"] for node in nodes}
+    assert [names[row["node_id"]][-1] for row in made] == ["1", "2", "3", "3", "2", "3"]
+    _, found = document(world, shard["id"])
+    assert {row["name"]: row["node"] for row in found["valkey_instances"]} == {
+        row["name"]: names[row["node_id"]] for row in made
+    }
+    assert [row["name"] for row in found["valkey_nodes"]] == ["three1", "three2", "three3"]
+    assert "replication_password" not in str(found)
+
+
+def test_a_node_says_what_its_instances_may_have_together(world):
+    shard = shard_of(world, name="kv-small")
+    small, large = node_of(world, shard, "small1", memory_mb=100), node_of(world, shard, "small2", memory_mb=300)
+    make = {"tenant_id": world["acme-cached"], "shard_id": shard["id"]}
+    first = world.admin.make("valkey-instances", **make, memory_mb=128)
+    assert first["node_id"] == large["id"]
+    assert world.admin.make("valkey-instances", **make, memory_mb=64)["node_id"] == small["id"]
+    refused = world.admin.post("/valkey-instances", {**make, "memory_mb": 200})
+    assert refused.status_code == 409 and refused.json["error"]["details"]["json"]["memory_mb"]
+    assert world.admin.patch(f"/valkey-instances/{first['id']}", {"memory_mb": 300}).status_code == 202
+    assert world.admin.patch(f"/valkey-instances/{first['id']}", {"memory_mb": 301}).status_code == 409
+    refused = world.admin.patch(f"/nodes/{world['web1']}", {"memory_mb": 100})
+    assert refused.status_code == 422 and refused.json["error"]["details"]["json"]["memory_mb"]
+
+
+def test_a_highly_available_instance_needs_three_nodes_and_is_on_all(world, three):
+    shard, _ = three
+    make = {"tenant_id": world["acme-cached"], "highly_available": True}
+    refused = world.admin.post("/valkey-instances", {**make, "shard_id": world["valkey"]})
+    assert refused.status_code == 409 and refused.json["error"]["details"]["json"]["shard_id"]
+    made = world.admin.make("valkey-instances", **make)
+    assert made["shard_id"] == shard["id"] and made["highly_available"] and "replication_password" not in made
+    _, found = document(world, shard["id"])
+    (item,) = found["valkey_instances"]
+    assert item["highly_available"] is True and item["node"] == "three1" and len(item["replication_password"]) >= 16
+    assert item["replication_password"] not in world.admin.get(f"/valkey-instances/{made['id']}").text
+    assert world.admin.patch(f"/valkey-instances/{made['id']}", {"highly_available": False}).status_code == 422
+    with world.session() as session:
+        owed = session.scalars(sa.select(Delivery.node_id).where(Delivery.resource_id == uuid.UUID(made["id"]))).all()
+    assert len(owed) == 3
+
+
+def test_nodes_join_and_leave(world, three):
+    shard, nodes = three
+    make = {"tenant_id": world["acme-cached"], "shard_id": shard["id"]}
+    alone = world.admin.make("valkey-instances", **make)
+    everywhere = world.admin.make("valkey-instances", **make, highly_available=True, label="vital")
+    home = {node["id"]: node for node in nodes}[alone["node_id"]]
+    refused = world.admin.delete(f"/nodes/{home['id']}")
+    assert refused.status_code == 409 and "Instances live" in refused.text
+    other = next(node for node in nodes if node["id"] != home["id"])
+    refused = world.admin.delete(f"/nodes/{other['id']}")
+    assert refused.status_code == 409 and "need 3 nodes" in refused.text
+    with world.session() as session:
+        session.execute(sa.delete(Delivery))
+        session.commit()
+    node_of(world, shard, "three4")
+    with world.session() as session:  # the others must know it, for a majority is another one now
+        assert session.scalar(sa.select(sa.func.count()).where(Delivery.kind == "node")) == 4
+    first = everywhere["node_id"]
+    leaving = next(node for node in nodes if node["id"] != home["id"] and node["id"] in (first, other["id"]))
+    assert world.admin.delete(f"/nodes/{leaving['id']}").status_code == 202
+    _, found = document(world, shard["id"])
+    assert leaving["name"] not in {row["name"] for row in found["valkey_nodes"]} | {
+        row["node"] for row in found["valkey_instances"]
+    }

@@ -1,6 +1,6 @@
 """``python -m tests.bench [part…]``: measure, print one table, exit 1 if a goal was missed.
 
-The hosts must be up (bin/bench boots them). Parts: terminal, live, jobs, api, scale.
+The hosts must be up (bin/bench boots them). Parts: terminal, live, db, valkey, jobs, api, scale.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 from tests.bench import fleet, table
 
-PARTS = ("terminal", "live", "jobs", "api", "scale")
+PARTS = ("terminal", "live", "db", "valkey", "jobs", "api", "scale")
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ FLEET = ROOT / ".cache" / "fleet" / "bench"
 WORK = ROOT / ".cache" / "bench"
 LB = {"lb1": "10.89.3.10"}
 WEB = {"web1": "10.89.3.11", "web2": "10.89.3.12"}
+ADDRESSES = {**LB, **WEB, "db1": "10.89.3.41", "valkey1": "10.89.3.51"}
 #: Seconds after which a single step is given up.
 PATIENCE = 1800
 
@@ -90,12 +91,11 @@ def environment() -> dict[str, str]:
 
 def inventory(name: str, variables: dict[str, dict[str, Any]]) -> str:
     """Write an inventory document with variables per host, and return the path of the plugin's file for it."""
-    addresses = {**LB, **WEB}
     document = {
         "hosts": {
             host: {
                 "groups": [re.sub(r"\d+$", "", host)],
-                "vars": {"ansible_host": addresses[host], "ansible_user": "root", **values},
+                "vars": {"ansible_host": ADDRESSES[host], "ansible_user": "root", **values},
             }
             for host, values in variables.items()
         },
@@ -117,9 +117,9 @@ def prepare() -> None:
     play("-i", inventory("prepare", hosts), "playbooks/site.yml")
 
 
-def ping(times: int = 5) -> float:
+def ping(host: str = "web1", times: int = 5) -> float:
     """Return the median seconds of a playbook that pings one host over SSH, with a connection that is open already."""
-    path = inventory("ping", {"web1": {}})
+    path = inventory("ping", {host: {}})
 
     def once() -> float:
         return play("-i", path, str(HERE / "playbooks" / "ping.yml")).seconds

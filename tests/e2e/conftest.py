@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -22,16 +23,37 @@ FLEET = ROOT / ".cache" / "fleet" / "test"
 LB = "10.89.2.10"
 WEB = {"web1": "10.89.2.11", "web2": "10.89.2.12"}
 DNS = {"dns1": "10.89.2.21", "dns2": "10.89.2.22"}
-VALKEY = {"kv1": "10.89.2.51"}
+VALKEY = {"kv1": "10.89.2.51", "kv2": "10.89.2.52", "kv3": "10.89.2.53"}
+#: Where a Valkey instance moves to.
+ELSEWHERE = {"kv4": "10.89.2.54"}
+DB = {"db1": "10.89.2.61", "db2": "10.89.2.62"}
+#: The servers between which a database moves; the first runs the older release.
+MOVING = {"db12": "10.89.2.63", "db1": "10.89.2.61"}
+
+
+def reach(host: str, *command: str) -> list[str]:
+    """Return the words that run a command on a fleet host through podman, with our stdin."""
+    return ["podman", "exec", "-i", f"hostreeve-test-{host}", *command]
 
 
 def on_host(host: str, *command: str, check: bool = True) -> str:
     """Run a command on a fleet host through podman and return its output."""
-    done = subprocess.run(
-        ["podman", "exec", f"hostreeve-test-{host}", *command], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(reach(host, *command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert not check or done.returncode == 0, f"{host}: {command}: {done.stderr}"
     return done.stdout
+
+
+def kill_run(job_id: str) -> None:
+    """SIGKILL to every process of a run but the worker's own: what a machine that runs out of memory does."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (
+                job_id.encode() in (entry / "environ").read_bytes()
+                and b"ansible-playbook" in (entry / "cmdline").read_bytes()
+            ):
+                os.kill(int(entry.name), signal.SIGKILL)
+        except OSError:
+            continue
 
 
 def playbook(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -116,7 +138,7 @@ def platform(
         for name, command in commands.items():
             log = (state / f"{name}.log").open("w")
             processes.append(subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT))
-        eventually(lambda: ready(base), 30)
+        eventually(lambda: ready(base), 120)
         client = Client(base, key)
         yield furnish(client, base, env)
     finally:

@@ -242,5 +242,4 @@ def work(engine: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterato
     made = Work(engine, tmp_path, **getattr(request, "param", {}))
     made.start()
     yield made
-    made.go()
-    made.stop()
+    made.abandon()

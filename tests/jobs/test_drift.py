@@ -116,7 +116,7 @@ def searched(engine: Any, tmp_path: Any, fqdn: Make, request: pytest.FixtureRequ
     made.publish(job_id)
     assert made.ended(job_id).state == "successful"
     yield made
-    made.stop()
+    made.abandon()
 
 
 NAME = ("lb1", "fqdn", "www.other.example")

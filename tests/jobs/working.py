@@ -5,8 +5,8 @@ The balancer's module runs in check mode: it needs no HAProxy for that and repor
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
 import sys
 import time
 import uuid
@@ -21,6 +21,10 @@ from api.core.settings import ROOT, Settings
 from api.jobs.models import Job
 from api.jobs.queue import Publisher
 from worker import processes
+
+#: Workers are forks of a process that has imported everything once: that takes longer than most of what they do here.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["worker.__main__"])
 
 #: The beginning of a play that runs here, up to its tasks.
 HEAD = """
@@ -65,6 +69,19 @@ REACH = """
 """
 
 
+def serve(env: dict[str, str], log: str) -> None:
+    """Be ``python -m worker`` with these variables of the environment and this log."""
+    from worker.__main__ import main
+
+    with open(log, "ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.environ.update(env)
+    os.chdir(ROOT)
+    sys.argv = ["worker", "--workers", "2"]
+    sys.exit(main())
+
+
 class Work:
     """A worker process and what the test wants from it."""
 
@@ -87,15 +104,14 @@ class Work:
             **changes,
         )
         self.publish = Publisher(self.settings, engine.maker)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Any = None
 
     def start(self) -> None:
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         for name, value in vars(self.settings).items():
             env["HOSTREEVE_" + name.upper()] = str(value)
-        with (self.path / "worker.log").open("ab") as log:
-            command = [sys.executable, "-m", "worker", "--workers", "2"]
-            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+        self.process = FORKS.Process(target=serve, args=(env, str(self.path / "worker.log")))
+        self.process.start()
 
     def restart(self, **changes: Any) -> None:
         """Start again with other settings."""
@@ -104,13 +120,27 @@ class Work:
         self.start()
 
     def stop(self) -> None:
+        """Let it end what it does, and stop."""
         if self.process is not None:
             self.process.terminate()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
+            self.process.join(30)
+            if self.process.exitcode is None:
                 self.process.kill()
         # Nobody is left who would kill what runs left behind.
+        self._kill_runs()
+
+    def abandon(self) -> None:
+        """Stop, whatever it does: nobody wants to know how that ends."""
+        if self.process is not None:
+            self.process.terminate()
+            end = time.monotonic() + 30
+            while self.process.is_alive() and time.monotonic() < end:
+                self._kill_runs()
+                self.process.join(0.2)
+            self.process.kill()
+        self._kill_runs()
+
+    def _kill_runs(self) -> None:
         ours = {str(id_) for id_ in self.engine.all(sa.select(Job.id))}
         processes.kill(pid for pid, job in processes.marked().items() if job in ours)
 

@@ -107,11 +107,11 @@ def stage(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
         key = issue(session, "operator", ["*"], ["*"])[1]
     work.start()
     yield Stage(work, Rest(app, key), key)
-    work.stop()
+    work.abandon()
 
 
 @pytest.fixture
-def wait(stage: Stage) -> Iterator[Callable[[], None]]:
+def wait(stage: Stage) -> Callable[[], None]:
     """Write the playbook wait.yml, which says that it runs and ends when the answer is called."""
     stage.playbook(
         "wait.yml",
@@ -120,8 +120,7 @@ def wait(stage: Stage) -> Iterator[Callable[[], None]]:
     - ansible.builtin.wait_for: {path: "{work}/go", timeout: 60, sleep: 1}
 """,
     )
-    yield stage.work.go
-    stage.work.go()
+    return stage.work.go
 
 
 SSHD = """

@@ -118,8 +118,8 @@ from ansible_collections.hostreeve.hosting.plugins.module_utils.db.schema import
 from ansible_collections.hostreeve.hosting.plugins.module_utils.db.transfer import Late
 
 DATA = "/var/lib/mysql"
-#: Seconds that a watcher waits for news.
-NEWS = 2
+#: Seconds that a watcher waits for news, and that the connections of who is shut out may take to end.
+NEWS, ENDS = 2, 10
 
 
 def must_be_primary(db):
@@ -209,19 +209,20 @@ def copy(module, database, state):
 def watch(module, database, state, until=("verified", "done")):
     """Tell how far the copy is; waits a little for news."""
     state.watch()
-    deadline, seen = time.monotonic() + NEWS, state.progress()
-    while time.monotonic() < deadline and seen.get("phase") not in (*until, "failed"):
-        if seen and not state.lives():
-            break
-        time.sleep(0.05)
+    deadline = time.monotonic() + NEWS
+    while True:
+        # In this order: what dies between the two has said why.
+        lives = state.lives() or state.may_begin()
         seen = state.progress()
-    if seen.get("phase") == "failed":
-        raise ServerError(seen["msg"])
-    finished = seen.get("phase") in until
-    # A moment passes before it begins.
-    if not finished and not state.lives():
-        raise ServerError("the copy ended unexpectedly: %s" % (seen.get("phase") or "it never began"))
-    return {"changed": False, "progress": seen, "finished": finished}
+        phase = seen.get("phase")
+        if phase == "failed":
+            raise ServerError(seen["msg"])
+        finished = phase in until
+        if not finished and not lives:
+            raise ServerError("the copy ended unexpectedly: %s" % (phase or "it never began"))
+        if finished or time.monotonic() > deadline:
+            return {"changed": False, "progress": seen, "finished": finished}
+        time.sleep(0.05)
 
 
 def finish(module, database, state):
@@ -277,7 +278,7 @@ def close(module, database, state):
     state.shut(apply.unlocked(db, users))
     try:
         apply.lock(db, users)
-        deadline = time.monotonic() + NEWS
+        deadline = time.monotonic() + ENDS
         while users and db.value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER IN %s", users):
             if time.monotonic() > deadline:
                 raise ServerError("the connections of its users do not end")

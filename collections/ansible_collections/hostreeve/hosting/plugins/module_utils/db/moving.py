@@ -53,10 +53,16 @@ class Moving:
     def alive(self):
         """Hold the lock by which others see that the copy lives. ServerError if there is one already."""
         with open(self._in("lock"), "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ServerError("another copy of it goes on here") from None
+            deadline = time.monotonic() + PAUSE
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    # Who looks whether a copy lives has the lock for a moment, too.
+                    if time.monotonic() > deadline:
+                        raise ServerError("another copy of it goes on here") from None
+                time.sleep(0.01)
             yield
 
     def tell(self, now=True, **facts):
@@ -126,6 +132,14 @@ class Moving:
         except BlockingIOError:
             return True
         return False
+
+    def may_begin(self):
+        """Tell whether there may yet be a copy: on a busy host a while passes until its process has a word to say."""
+        try:
+            since = time.time() - os.stat(self.room).st_mtime
+        except FileNotFoundError:
+            return False
+        return since < UNWATCHED and not os.path.exists(self._in("progress"))
 
     def end(self, seconds):
         """End a copy that goes on, and wait for that. ServerError if it does not."""

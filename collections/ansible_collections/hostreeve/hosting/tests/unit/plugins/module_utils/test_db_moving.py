@@ -149,3 +149,18 @@ def test_a_second_copy_waits_for_the_end_of_the_first(copy):
     copy.end(10)
     first.join(10)
     assert not copy.lives() and first.exitcode == 0
+
+
+def test_a_copy_may_begin_late(copy):
+    copy.watch()
+    assert copy.may_begin() and not copy.lives()
+    os.utime(copy.room, (0, 0))
+    assert not copy.may_begin()
+
+
+def test_what_was_said_something_of_has_begun(copy):
+    copy.watch()
+    copy.tell(phase="copying")
+    assert not copy.may_begin()
+    copy.remove()
+    assert not copy.may_begin()

@@ -9,7 +9,7 @@ import pytest
 
 from auditchain import Broken, verify
 from tests.e2e.client import Client
-from tests.e2e.conftest import Platform, on_host
+from tests.e2e.fleet import Platform, on_host
 
 pytestmark = pytest.mark.fleet
 

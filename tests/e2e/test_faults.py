@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import browse, eventually
-from tests.e2e.conftest import LB, WEB, Platform, on_host
+from tests.e2e.fleet import LB, WEB, Platform, on_host
 
 pytestmark = pytest.mark.fleet
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.e2e.client import browse, dig, eventually
-from tests.e2e.conftest import DNS, LB, WEB, Platform, on_host
+from tests.e2e.fleet import DNS, LB, WEB, Platform, on_host
 
 pytestmark = pytest.mark.fleet
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import eventually
-from tests.e2e.conftest import MOVING, ROOT, Platform, kill_run, on_host, reach
+from tests.e2e.databases import LEDGER, Shard
+from tests.e2e.fleet import DB, OLDER, Platform, kill_run, on_host, reach
 
 pytestmark = pytest.mark.fleet
-SCENARIO = ROOT / "collections/ansible_collections/hostreeve/hosting/extensions/molecule/db/files"
 STOP = "/run/e2e-ledger-stop"
 ROWS = 100_000
 
@@ -28,24 +28,22 @@ def mark(host: str, database: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def shards(platform: Platform) -> dict[str, dict[str, Any]]:
-    """A shard of its own for each of two servers, by host; the first runs the older release."""
-    client, found, nodes = platform.client, {}, []
-    cluster = platform.shards["web-a"]["cluster_id"]
-    for host, address in MOVING.items():
-        found[host] = client.create("shards", cluster_id=cluster, name=f"move-{host}", role="db")
-        nodes.append(client.create("nodes", shard_id=found[host]["id"], name=host, address=address))
-    for node in nodes:
-        client.until("nodes", node, "active", 600)
-    return found
+def first(platform: Platform) -> dict[str, Any]:
+    """A shard of a server that runs an older release."""
+    client = platform.client
+    made = client.create("shards", cluster_id=platform.shards["web-a"]["cluster_id"], name="db-b", role="db")
+    ((name, address),) = OLDER.items()
+    node = client.create("nodes", shard_id=made["id"], name=name, address=address)
+    client.until("nodes", node, "active", 600)
+    return made
 
 
 @pytest.fixture
-def database(platform: Platform, shards: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A tenant's database at the first server; gone at the end."""
+def database(platform: Platform, first: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A tenant's database there; gone at the end."""
     client = platform.client
     tenant = client.make("tenants", brand_id=platform.brand["id"], shard_id=platform.shards["web-a"]["id"])
-    made = client.make("databases", tenant_id=tenant["id"], shard_id=shards[next(iter(MOVING))]["id"])
+    made = client.make("databases", tenant_id=tenant["id"], shard_id=first["id"])
     yield made
     for user in client.call("GET", f"/database-users?database_id={made['id']}")["items"]:
         client.delete("database-users", user)
@@ -57,11 +55,16 @@ def database(platform: Platform, shards: dict[str, dict[str, Any]]) -> Iterator[
 def writer(host: str, database: dict[str, Any], user: dict[str, Any], password: str) -> subprocess.Popen[str]:
     """Start a writer that keeps a ledger, at whichever server lets it in."""
     on_host(host, "rm", "-f", STOP)
-    command = reach(host, "python3", "-c", (SCENARIO / "ledger.py").read_text())
+    command = reach(host, "python3", "-c", LEDGER)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    asked = {"hosts": list(MOVING.values()), "user": user["name"], "password": password, "database": database["name"]}
+    asked = {
+        "hosts": [*OLDER.values(), *DB.values()],
+        "user": user["name"],
+        "password": password,
+        "database": database["name"],
+    }
     assert process.stdin is not None
-    process.stdin.write(json.dumps({**asked, "seconds": 400, "threads": 2, "stop": STOP}))
+    process.stdin.write(json.dumps({**asked, "seconds": 400, "threads": 2, "rest": 0.01, "stop": STOP}))
     process.stdin.close()
     process.stdin = None
     eventually(lambda: sql(host, f"SELECT COUNT(*) > 20 FROM {database['name']}.ledger") == "1", 30)
@@ -69,10 +72,10 @@ def writer(host: str, database: dict[str, Any], user: dict[str, Any], password: 
 
 
 def test_a_database_moves_under_load_and_a_killed_run_costs_nothing(
-    platform: Platform, shards: dict[str, dict[str, Any]], database: dict[str, Any]
+    platform: Platform, first: dict[str, Any], db_shard: Shard, database: dict[str, Any]
 ) -> None:
     client, name = platform.client, database["name"]
-    (source, target) = MOVING
+    (source,), target = OLDER, db_shard.primary()
     answer = client.call("POST", "/database-users", 202, json={"database_id": database["id"], "suffix": "app"})
     user, secret = client.until("database-users", answer["resource"], "active"), answer["secret"]
     filled = f"USE {name}; CREATE TABLE big (id INT PRIMARY KEY, v CHAR(32)); INSERT INTO big SELECT seq, MD5(seq) "
@@ -80,7 +83,7 @@ def test_a_database_moves_under_load_and_a_killed_run_costs_nothing(
     process = writer(source, database, user, secret)
 
     # The run is killed when the users have just been shut out at the source, and nothing is open at the target.
-    move = client.call("POST", f"/databases/{database['id']}/move", 202, json={"shard_id": shards[target]["id"]})
+    move = client.call("POST", f"/databases/{database['id']}/move", 202, json={"shard_id": db_shard.row["id"]})
     move = move["resource"]
     seen = []
 
@@ -95,7 +98,7 @@ def test_a_database_moves_under_load_and_a_killed_run_costs_nothing(
     client.until("databases", database, "active")
     client.until("database-users", user, "active")
     assert mark(source, name) == "Managed by Hostreeve"
-    assert client.get("databases", database)["shard_id"] == shards[source]["id"]
+    assert client.get("databases", database)["shard_id"] == first["id"]
     count = int(sql(source, f"SELECT COUNT(*) FROM {name}.ledger"))
     eventually(lambda: int(sql(source, f"SELECT COUNT(*) FROM {name}.ledger")) > count, 30)
 
@@ -108,7 +111,7 @@ def test_a_database_moves_under_load_and_a_killed_run_costs_nothing(
     assert done["state"] == "switched" and done["result"]["rows"] > ROWS, done
     client.until("databases", database, "active")
     client.until("database-users", user, "active")
-    assert client.get("databases", database)["shard_id"] == shards[target]["id"]
+    assert client.get("databases", database)["shard_id"] == db_shard.row["id"]
     assert sql(target, f"SELECT COUNT(*) FROM {name}.big WHERE v = MD5(id)") == str(ROWS)
     assert (mark(source, name), mark(target, name)) == ("Hostreeve: moved away", "Managed by Hostreeve")
     hosts = sql(target, f"SELECT GROUP_CONCAT(Host ORDER BY 1) FROM mysql.global_priv WHERE User = '{user['name']}'")
@@ -120,7 +123,7 @@ def test_a_database_moves_under_load_and_a_killed_run_costs_nothing(
     assert process.stdout is not None
     ledger = json.loads(process.stdout.read())
     print("ledger:", ledger, "move:", done["result"])
-    assert ledger["lost"] == [] and ledger["acknowledged"] > 100 and ledger["host"] == MOVING[target]
+    assert ledger["lost"] == [] and ledger["acknowledged"] > 100 and ledger["host"] == DB[target]
 
     job = client.call("POST", f"/moves/{move['id']}/confirm", 202)["jobs"][0]
     assert eventually(lambda: client.ended(job), 60)["state"] == "successful"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import browse, dig, eventually
-from tests.e2e.conftest import DNS, LB, WEB, Platform, on_host
+from tests.e2e.fleet import DNS, LB, WEB, Platform, on_host
 
 pytestmark = pytest.mark.fleet
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.e2e.client import browse, dig
-from tests.e2e.conftest import DNS, FLEET, playbook
+from tests.e2e.fleet import DNS, FLEET, playbook
 
 pytestmark = pytest.mark.fleet
 

@@ -13,7 +13,7 @@ import redis
 from redis.sentinel import Sentinel
 
 from tests.e2e.client import eventually
-from tests.e2e.conftest import ELSEWHERE, VALKEY, Platform, kill_run, on_host
+from tests.e2e.fleet import ELSEWHERE, VALKEY, Platform, kill_run, on_host
 
 pytestmark = pytest.mark.fleet
 

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 
-from tests.e2e.conftest import ROOT
+from tests.e2e.fleet import ROOT
 from tests.faults.daemons import Daemons
 
 WORKERS = ("worker-1", "worker-2", "worker-3")

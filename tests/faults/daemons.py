@@ -16,7 +16,7 @@ import psutil
 from cryptography.fernet import Fernet
 
 from tests.e2e.client import Client, eventually
-from tests.e2e.conftest import FLEET, ROOT, free_port, issue_key, ready
+from tests.e2e.fleet import FLEET, ROOT, free_port, issue_key, ready
 
 #: What dies and is brought back by its parent or by the sweeper → the part that it belongs to.
 OWNERS = {"api-worker": "api", "worker-process": "worker", "run": "worker", "playbook": "worker"}

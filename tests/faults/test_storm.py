@@ -21,7 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.e2e.client import Client, eventually
-from tests.e2e.conftest import DNS, LB, WEB, furnish, on_host
+from tests.e2e.fleet import DNS, LB, WEB, furnish, on_host
 from tests.faults.containers import WORKERS, Containers
 from tests.faults.daemons import Daemons, insist
 

@@ -143,6 +143,7 @@ def test_line_breaks_in_headers_do_not_arrive(world):
         world.admin.get("/zones", X="a\r\nAuthorization: Bearer x")
 
 
+@pytest.mark.one_engine
 def test_each_route_asks_for_its_scope(world):
     """A key without the scope is refused; a key with that scope alone is let through; nothing else opens the door."""
     expected = matrix()

@@ -10,7 +10,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-#: Per operation and database. The corpora of test_input.py are the systematic part; this looks for surprises.
+#: Per operation. The corpora of test_input.py are the systematic part; this looks for surprises.
 EXAMPLES = 2
 CHECKS = [not_a_server_error, response_schema_conformance, status_code_conformance]
 KNOWN = {"tenants": "acme-tenant", "zones": "acme-zone", "fqdns": "acme-fqdn", "records": "acme-record",
@@ -46,6 +46,7 @@ def prober(world, operation, known, mode):
     return probe
 
 
+@pytest.mark.one_engine
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_surprises(world, operations, mode):
     assert len(operations) > 70

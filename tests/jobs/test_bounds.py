@@ -43,15 +43,15 @@ FLOODS = {
 }
 
 
-def prepare(work: Work, flood: str) -> None:
+def prepare(work: Work, tasks: str) -> None:
     names = {"work": work.path, "python": sys.executable}
-    play = HEAD.format(**names) + FLOODS[flood] + REPORT.format(**names)
+    play = HEAD.format(**names) + tasks + REPORT.format(**names)
     (work.path / "playbooks" / "converge.yml").write_text(play)
 
 
 @pytest.mark.parametrize("flood", FLOODS)
 def test_a_flood_is_bounded_and_the_report_is_complete(work: Work, fqdn: Make, flood: str) -> None:
-    prepare(work, flood)
+    prepare(work, FLOODS[flood])
     id_ = fqdn("www.other.example")
     job_id = work.engine.queued("lb-a").id
     work.publish(job_id)
@@ -85,7 +85,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_under_the_events_fails_the_job_and_not_the_work(work: Work, fqdn: Make, small_disk: Path) -> None:
-    prepare(work, "lines")
+    prepare(work, FLOODS["lines"].replace("3000", "300"))
     work.restart(data_dir=small_disk)
     id_ = fqdn("www.other.example")
     job_id = work.engine.queued("lb-a").id

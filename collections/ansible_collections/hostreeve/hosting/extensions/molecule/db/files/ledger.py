@@ -1,9 +1,9 @@
 """Writes to whichever server of a shard takes writes, and keeps a ledger of what was acknowledged.
 
 Reads a line ``{hosts, user, password, database, seconds, threads}`` from stdin and makes the table ``ledger``. Each
-thread rests for ``rest`` seconds after a commit. With ``until_closed`` it ends before its seconds are over when stdin is
-closed, and with ``stop`` when a file of that name is there. Prints what the server that takes writes in the end holds of it: ``{"acknowledged", "lost": [ids], "pause":
-longest seconds without any acknowledged commit, "host"}``.
+thread rests for ``rest`` seconds after a commit. It ends before its seconds are over with ``until_closed`` when stdin
+is closed, and with ``stop`` when a file of that name is there. Prints what the server that takes writes holds then:
+``{"acknowledged", "lost": [ids], "pause": longest seconds without any acknowledged commit, "host"}``.
 """
 
 import itertools

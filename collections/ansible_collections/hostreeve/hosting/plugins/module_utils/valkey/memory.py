@@ -12,16 +12,25 @@ def refuses(plan_, item):
 
     What was given away before is not taken back. One that has moved needs none, until it is listed here again.
     """
-    host, share = plan_.host, plan_.settings["memory_percent"]
+    host, before = plan_.host, of(plan_.host, item.name)
     if plan_.given is None:
-        gone = host.moved | {work.name for work in plan_.work.values() if work.remove}
-        plan_.given = sum(of(host, name) for name in host.instances if name not in gone)
-    before = of(host, item.name)
+        plan_.given = given(host, host.moved | {work.name for work in plan_.work.values() if work.remove})
+    more = item.memory_mb - before
+    return full(host, plan_.given, more, plan_.settings["memory_percent"]) if more > 0 else None
+
+
+def full(host, taken, more, share):
+    """Return why a host of whose memory so many MiB are taken has no room for more, or None."""
     most = host.memory_mb * share // 100
-    if item.memory_mb > before and plan_.given + item.memory_mb - before > most:
-        text = "memory_mb: %d of %d MiB are given to instances of this host (%d %% of its memory)"
-        return text % (plan_.given, most, share)
-    return None
+    if taken + more <= most:
+        return None
+    text = "memory_mb: %d of %d MiB are given to instances of this host (%d %% of its memory), and it needs %d"
+    return text % (taken, most, share, more)
+
+
+def given(host, gone):
+    """Return the MiB that the instances of a host may hold together, without those that are gone."""
+    return sum(of(host, name) for name in host.instances if name not in gone)
 
 
 def give(plan_, item):

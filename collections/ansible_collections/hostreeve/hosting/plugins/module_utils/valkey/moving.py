@@ -19,10 +19,9 @@ import time
 
 from ansible_collections.hostreeve.hosting.plugins.module_utils import accounts, whole_list
 from ansible_collections.hostreeve.hosting.plugins.module_utils.units import systemctl
-from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import config, live
+from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import config, live, memory
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.client import Client, ValkeyError
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.host import VALKEY
-from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.memory import of as memory_of
 
 #: As whom the target follows, for as long as a copy takes; in no file.
 USER = "hostreeve-move"
@@ -78,7 +77,7 @@ def offer(host, name, sha256):
     with host.admin(name) as client:
         client("ACL", "SETUSER", USER, "reset", "on", "#" + sha256, *_RULES)
         used = int(client.info("memory")["used_memory"])
-    return {"port": int(host.instances[name][1]["port"]), "bytes": used, "memory_mb": memory_of(host, name)}
+    return {"port": int(host.instances[name][1]["port"]), "bytes": used, "memory_mb": memory.of(host, name)}
 
 
 def close(host, name, seconds, compare_seconds):
@@ -166,16 +165,6 @@ def _patient(host, name):
 # The target
 
 
-def refuses(host, memory_mb, percent):
-    """Return why this host takes no instance that may hold so many MiB, or None: what its converge would say."""
-    given = sum(memory_of(host, name) for name in host.instances if name not in host.moved)
-    most = host.memory_mb * percent // 100
-    if given + memory_mb <= most:
-        return None
-    text = "memory_mb: %d of %d MiB are given to instances of this host (%d %% of its memory), and it needs %d"
-    return text % (given, most, percent, memory_mb)
-
-
 class Copy:
     """What becomes the data of an instance here."""
 
@@ -201,7 +190,7 @@ class Copy:
 
         The seconds are what it takes here to compare, where nobody waits for it.
         """
-        refusal = refuses(self.host, memory_mb, percent)
+        refusal = memory.full(self.host, memory.given(self.host, self.host.moved), memory_mb, percent)
         if refusal:
             raise ValkeyError(refusal)
         self._start()

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import config, moving
+from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey import config, memory, moving
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.client import ValkeyError
 from ansible_collections.hostreeve.hosting.plugins.module_utils.valkey.host import Host
 
@@ -41,12 +41,16 @@ def put(root, name, memory_mb=64, persistence="rdb"):
 def test_a_host_takes_what_fits_beside_its_instances(root):
     put(root, KA, 300)
     put(root, KB, 500)
-    assert moving.refuses(Host(str(root)), 1, 50), "800 of 512 MiB are given"
+
+    def refusal(more):
+        host = Host(str(root))
+        return memory.full(host, memory.given(host, host.moved), more, 50)
+
+    assert refusal(1), "800 of 512 MiB are given"
     (root / "etc/hostreeve/valkey" / (KB + ".moved")).write_text("")
     # One that has moved away needs none.
-    assert moving.refuses(Host(str(root)), 212, 50) is None
-    refusal = moving.refuses(Host(str(root)), 213, 50)
-    assert refusal.startswith("memory_mb: 300 of 512 MiB are given to instances of this host (50 % of its memory)")
+    assert refusal(212) is None
+    assert refusal(213).startswith("memory_mb: 300 of 512 MiB are given to instances of this host (50 % of its memory)")
 
 
 def test_nothing_is_copied_to_a_host_without_room(root, monkeypatch):

@@ -80,6 +80,14 @@ fleet_watchers() {
 
 # --- one host --------------------------------------------------------------------------------------------------------
 
+# The tests' hosts alone: what is measured or shown elsewhere is what any host does.
+fleet_quick() { # NAME
+    [ "$1" = test ] || return 0
+    for fleet_file in ansible_bytecode.py ansible_bytecode.pth; do
+        echo "--volume $root/bin/lib/$fleet_file:/usr/lib/python3/dist-packages/$fleet_file:ro"
+    done
+}
+
 fleet_boot() { # NAME HOST IP RELEASE
     fleet_name=$(fleet_container "$1" "$2")
     fleet_now=$(podman container inspect \
@@ -99,7 +107,7 @@ fleet_boot() { # NAME HOST IP RELEASE
         fleet_podman run -d --name "$fleet_name" --hostname "$2" --network "hostreeve-$1" --network-alias "$2" \
             --ip "$3" --label "hostreeve.fleet=$1" --label "hostreeve.root=$root" \
             --privileged --cgroupns private --stop-signal SIGRTMIN+3 --pids-limit -1 \
-            $(fleet_flags) "$(image_name "$4")" /usr/lib/systemd/systemd
+            $(fleet_flags) $(fleet_quick "$1") "$(image_name "$4")" /usr/lib/systemd/systemd
         ;;
     *) fleet_podman start "$fleet_name" ;;
     esac

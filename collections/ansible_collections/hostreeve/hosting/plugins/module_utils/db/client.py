@@ -15,8 +15,8 @@ import time
 
 SOCKET = "/run/mysqld/mysqld.sock"
 UNIT = "mariadb.service"
-#: Seconds that a server may take to start: after a crash it first repairs its data.
-STARTS = 300
+#: Seconds that a server may take to start: after a crash it first repairs its data; and until systemd knows of one.
+STARTS, KNOWN = 300, 2
 #: States of a systemd unit that pass by themselves; one that will be started again is "activating".
 PASSING = {"activating", "deactivating", "reloading"}
 
@@ -48,10 +48,10 @@ def password_hash(password):
 
 
 def is_passing(*units):
-    """Tell whether one of this host's units is on its way to another state."""
-    show = ["systemctl", "show", "--property=ActiveState", "--value", *units]
-    done = subprocess.run(show, capture_output=True, text=True, check=False)
-    return not PASSING.isdisjoint(done.stdout.split())
+    """Tell whether one of this host's units is on its way to another state, or waits for its turn to be."""
+    show = ["systemctl", "show", "--property=ActiveState,Job", "--value", *units]
+    words = subprocess.run(show, capture_output=True, text=True, check=False).stdout.split()
+    return any(word in PASSING or (word.isdigit() and word != "0") for word in words)
 
 
 class Client:
@@ -116,12 +116,12 @@ def when_started():
 
     For what has time: whoever moves a primary asks a server that goes on crashing, and must not wait for it.
     """
-    end = time.monotonic() + STARTS
-    while time.monotonic() < end:
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < STARTS:
         try:
             return Client()
         except ServerError:
-            if not is_passing(UNIT):
+            if waited > KNOWN and not is_passing(UNIT):
                 break
         time.sleep(0.5)
     # It may have come up between the two questions.

@@ -1,8 +1,8 @@
 """Logs in to a database server through its port, runs statements, prints ``{"rows", "error", "tls", "alive"}`` as JSON.
 
 Reads ``{host, user, password, database, statements, hold, client}`` from stdin. ``hold``: seconds for which the
-connection then stays; it tells whether it still lives at the end. ``client``: an address for which it speaks, as a load
-balancer does.
+connection then stays, unless the server ends it; it tells whether it still lives. ``client``: an address for which it
+speaks, as a load balancer does.
 """
 
 import json
@@ -38,11 +38,13 @@ try:
         answer["tls"] = cursor.fetchone()[1]
         if asked.get("hold"):
             print("held", file=sys.stderr, flush=True)
-            time.sleep(asked["hold"])
-            try:
-                cursor.execute("SELECT 1")
-            except pymysql.MySQLError:
-                answer["alive"] = False
+            end = time.monotonic() + asked["hold"]
+            while answer["alive"] and time.monotonic() < end:
+                time.sleep(0.5)
+                try:
+                    cursor.execute("SELECT 1")
+                except pymysql.MySQLError:
+                    answer["alive"] = False
 except (pymysql.MySQLError, OSError) as error:
     answer["error"] = str(error.args[1] if len(error.args) > 1 else error)
 print(json.dumps(answer))

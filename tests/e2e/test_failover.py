@@ -61,7 +61,7 @@ def test_a_primary_moves_under_load_and_nothing_is_lost(db_shard: Shard) -> None
     assert db_shard.primary() == "db2" and takes_writes("db2") and not takes_writes("db1")
     ledger = writer.ledger()
     print("switchover:", ledger)
-    assert ledger["lost"] == [] and ledger["acknowledged"] > 100 and ledger["host"] == DB["db2"]
+    assert ledger["lost"] == [] and ledger["acknowledged"] > 40 and ledger["host"] == DB["db2"]
     eventually(db_shard.is_healthy, 120)
 
 
@@ -77,7 +77,7 @@ def test_a_killed_primary_is_replaced_by_itself(db_shard: Shard) -> None:
     eventually(lambda: db_shard.primary() == "db1", 300)
     ledger = writer.ledger()
     print("automatic failover:", ledger)
-    assert ledger["lost"] == [] and ledger["acknowledged"] > 100 and ledger["host"] == DB["db1"]
+    assert ledger["lost"] == [] and ledger["acknowledged"] > 40 and ledger["host"] == DB["db1"]
     (launch, *_) = client.call("GET", "/launches?operation=failover")["items"]
     assert launch["requested_by"] == "watch" and launch["state"] == "successful"
     (decision, *_) = client.call("GET", f"/audit?resource_id={db_shard.row['id']}&action=failover")["items"]

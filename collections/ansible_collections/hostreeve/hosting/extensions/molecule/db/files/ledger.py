@@ -3,7 +3,7 @@
 Reads a line ``{hosts, user, password, database, seconds, threads}`` from stdin and makes the table ``ledger``. Each
 thread rests for ``rest`` seconds after a commit. It ends before its seconds are over with ``until_closed`` when stdin
 is closed, and with ``stop`` when a file of that name is there. Prints what the server that takes writes holds then:
-``{"acknowledged", "lost": [ids], "pause": longest seconds without any acknowledged commit, "host"}``.
+``{"acknowledged", "lost": [ids], "pause": longest seconds without any acknowledged commit, "host": of the last one}``.
 """
 
 import itertools
@@ -19,7 +19,7 @@ asked = json.loads(sys.stdin.readline())
 end = time.monotonic() + asked["seconds"]
 closed = threading.Event()
 lock = threading.Lock()
-ledger = []  # (id, moment) of acknowledged commits
+ledger = []  # (moment, id, host) of acknowledged commits
 
 
 def connect():
@@ -47,10 +47,10 @@ def connect():
 
 def write(number):
     """Write rows of one's own, each in a transaction, until the time is up."""
-    connection, row = None, number
+    connection, host, row = None, None, number
     while time.monotonic() < end and not closed.is_set() and not os.path.exists(asked.get("stop", "")):
         if connection is None:
-            connection, _ = connect()
+            connection, host = connect()
             if connection is None:
                 time.sleep(0.05)
                 continue
@@ -65,7 +65,7 @@ def write(number):
             connection = None
             continue
         with lock:
-            ledger.append((row, time.monotonic()))
+            ledger.append((time.monotonic(), row, host))
         time.sleep(asked.get("rest", 0))
 
 
@@ -82,18 +82,18 @@ if asked.get("until_closed"):
     closed.set()
 for writer in writers:
     writer.join()
-connection, host = connect()
+connection, _ = connect()
 with connection.cursor() as cursor:
     cursor.execute("SELECT id FROM ledger")
     held = {row[0] for row in cursor.fetchall()}
-moments = sorted(moment for _, moment in ledger)
+ledger.sort()
 print(
     json.dumps(
         {
             "acknowledged": len(ledger),
-            "lost": sorted({row for row, _ in ledger} - held)[:20],
-            "pause": round(max((b - a for a, b in itertools.pairwise(moments)), default=0), 2),
-            "host": host,
+            "lost": sorted({row for _, row, _ in ledger} - held)[:20],
+            "pause": round(max((after[0] - before[0] for before, after in itertools.pairwise(ledger)), default=0), 2),
+            "host": ledger[-1][2] if ledger else None,
         }
     )
 )
